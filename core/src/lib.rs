@@ -1,0 +1,23 @@
+//! What **computes over events**. No actors, no async, no clock, no environment, no I/O: everything here is a function of its
+//! arguments, so that its laws can be tested by the million.
+//!
+//! A tour, in the order in which an event meets the rooms:
+//!
+//! - [`stream`]: a stream is data. A TOML file declares topic, fields and windows; everything below follows the declaration.
+//! - [`decode`]: bytes from Kafka become rows of a bronze [`batch`]; what cannot be read becomes a row with a reason.
+//! - [`span`]: which offsets a batch covers, half-open, chained; the floor below which a store already has them.
+//! - [`window`]: rows become additive integer deltas per partition and window.
+//! - [`restart`]: how often and how fast a broken pipeline is rebuilt.
+//! - [`traffic`]: the generator's model of users, and the truth about what it made.
+//! - [`settings`]: every setting, its default and where its value came from.
+//! - [`metric`]: the one list of metric names.
+
+pub mod batch;
+pub mod decode;
+pub mod metric;
+pub mod restart;
+pub mod settings;
+pub mod span;
+pub mod stream;
+pub mod traffic;
+pub mod window;

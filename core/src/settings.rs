@@ -1,0 +1,144 @@
+//! Every setting of the house, typed and with its default.
+//!
+//! Promises that a [`Settings`] in hand has been validated. Where values come from (flags > environment > file > defaults) is
+//! [`layers`]' business; this file says only what exists.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// All of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Where Kafka is and how to speak to it.
+    pub kafka: Kafka,
+    /// Where the lake is.
+    pub lake: Lake,
+    /// Where PostgreSQL is.
+    pub serving: Serving,
+    /// Latency, sizes and patience of the streaming pipeline.
+    pub pipeline: Pipeline,
+    /// The traffic of the built-in generator.
+    pub generator: Generator,
+    /// `/metrics`, `/healthz`, `/readyz`.
+    pub http: Http,
+    /// Name of this process in metrics, group membership and logs.
+    pub instance: String,
+    /// Folder for everything embedded (broker, PostgreSQL) and for the lake unless it has a path of its own.
+    pub data_dir: String,
+}
+
+/// Where Kafka is and how to speak to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kafka {
+    /// `host:port,…`; none: the embedded broker.
+    pub bootstrap_servers: Option<String>,
+    /// Consumer group: decides which instance reads which partition, never from where.
+    pub group_id: String,
+    /// Partitions of a topic that we create.
+    pub partitions: i32,
+    /// Passed to librdkafka as they are: `security.protocol`, `sasl.*`, `ssl.*` and whatever else a person sets.
+    pub properties: BTreeMap<String, String>,
+    /// How long the group waits for a silent member.
+    pub session_timeout: Duration,
+    /// The embedded broker keeps records this long.
+    pub retention: Duration,
+    /// The embedded broker keeps at most this much per partition.
+    pub retention_bytes: u64,
+    /// Port of the embedded broker.
+    pub embedded_port: u16,
+}
+
+/// Where the lake is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lake {
+    /// Path or URL of the folder that holds `bronze/`, `silver/`, `gold/`.
+    pub url: String,
+    /// Passed to the object store as they are (`aws_region`, …).
+    pub options: BTreeMap<String, String>,
+}
+
+/// Where PostgreSQL is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Serving {
+    /// `postgres://…`; none: an embedded server is spawned.
+    pub database_url: Option<String>,
+    /// Port of the embedded server.
+    pub embedded_port: u16,
+    /// Password of the embedded server's user `platform`, and of `grafana`.
+    pub embedded_password: String,
+}
+
+/// Latency, sizes and patience of the streaming pipeline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    /// Bronze commits at the latest after this long (when there is anything to commit).
+    pub bronze_flush: Duration,
+    /// Bronze cuts its files earlier when they reach this many encoded bytes.
+    pub bronze_file_bytes: usize,
+    /// Windows are merged into PostgreSQL this often.
+    pub window_merge: Duration,
+    /// Rows that may be in flight between Kafka and the stores.
+    pub gate_rows: usize,
+    /// Bytes that may be in flight between Kafka and the stores.
+    pub gate_bytes: usize,
+    /// Rows of one batch at most.
+    pub batch_rows: usize,
+    /// A batch is sent on after this long even when it is small.
+    pub batch_wait: Duration,
+    /// A store that makes nothing durable for this long while work waits is detached.
+    pub stall_after: Duration,
+    /// First wait before a broken pipeline is rebuilt; doubles each time.
+    pub restart_backoff: Duration,
+    /// Longest such wait.
+    pub restart_backoff_max: Duration,
+    /// This many rebuilds within ten minutes are given up.
+    pub restart_budget: u32,
+    /// A shutdown that takes longer than this is cut short; nothing is lost, some is read again.
+    pub shutdown_deadline: Duration,
+    /// Bronze refuses to write below this much free space; the leg waits until there is more.
+    pub min_free_bytes: u64,
+}
+
+impl Default for Pipeline {
+    fn default() -> Self {
+        Self {
+            bronze_flush: Duration::from_secs(1),
+            bronze_file_bytes: 24 << 20,
+            window_merge: Duration::from_millis(500),
+            gate_rows: 320_000,
+            gate_bytes: 96 << 20,
+            batch_rows: 32_768,
+            batch_wait: Duration::from_millis(50),
+            stall_after: Duration::from_secs(4),
+            restart_backoff: Duration::from_millis(500),
+            restart_backoff_max: Duration::from_secs(60),
+            restart_budget: 10,
+            shutdown_deadline: Duration::from_secs(10),
+            min_free_bytes: 64 << 20,
+        }
+    }
+}
+
+/// The traffic of the built-in generator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generator {
+    /// Events per second, 0 switches it off.
+    pub events_per_second: f64,
+    /// Users at the start.
+    pub num_users: u64,
+    /// New users per hour.
+    pub user_growth_rate: f64,
+}
+
+impl Default for Generator {
+    fn default() -> Self {
+        Self { events_per_second: 5.0, num_users: 100, user_growth_rate: 10.0 }
+    }
+}
+
+/// `/metrics`, `/healthz`, `/readyz`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// Address to listen on; loopback unless a person says otherwise.
+    pub listen: String,
+}
