@@ -28,12 +28,14 @@ pub enum Status {
     Ancient = 5,
     /// Larger than the stream's limit; kept whole, not parsed.
     Oversized = 6,
+    /// Not a record: one row that stands for a range of offsets which Kafka no longer had and a person said to skip.
+    Lost = 7,
 }
 
 impl Status {
     /// All statuses, in the order of their codes.
-    pub const ALL: [Status; 7] =
-        [Self::Ok, Self::Malformed, Self::Invalid, Self::Tombstone, Self::Future, Self::Ancient, Self::Oversized];
+    pub const ALL: [Status; 8] =
+        [Self::Ok, Self::Malformed, Self::Invalid, Self::Tombstone, Self::Future, Self::Ancient, Self::Oversized, Self::Lost];
 
     /// The text in bronze and in metric labels.
     pub fn as_str(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Status {
             Self::Future => "future",
             Self::Ancient => "ancient",
             Self::Oversized => "oversized",
+            Self::Lost => "lost",
         }
     }
 }
