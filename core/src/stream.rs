@@ -3,6 +3,16 @@
 //! Assumes nothing about where the text came from. Promises that a [`Stream`] in hand is coherent: every name it mentions is one of
 //! its own fields, every table and column name is safe to quote, and windows only group by fields that every valid event has.
 
+use self::error::Source;
+
+mod declaration;
+mod error;
+mod read;
+mod units;
+mod windows;
+
+pub use self::error::DeclarationError;
+
 /// A declared stream: one Kafka topic, one bronze table, any number of window tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stream {
@@ -24,6 +34,62 @@ pub struct Stream {
     pub windows: Vec<Window>,
     /// What is too large, too early or too late to be an event.
     pub limits: Limits,
+}
+
+impl Stream {
+    /// Reads a declaration (`streams/*.toml`). `file` is only what errors call it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its line and what to write instead.
+    pub fn parse(text: &str, file: &str) -> Result<Self, DeclarationError> {
+        declaration::parse(Source { file, text }).map(|(stream, _)| stream)
+    }
+
+    /// The stream that is compiled in: `streams/user_events.toml`.
+    pub fn builtin() -> Self {
+        match Self::parse(include_str!("../../streams/user_events.toml"), "streams/user_events.toml") {
+            Ok(stream) => stream,
+            // A test reads it, so that a broken file never leaves the house.
+            Err(e) => panic!("{e}"),
+        }
+    }
+
+    /// The field of that JSON key.
+    pub fn field(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|f| f.name == name)
+    }
+}
+
+/// Reads several declarations, given as `(file, text)`, and checks that no two streams share a name, a topic or a window table.
+///
+/// # Errors
+/// The first thing that is wrong. Of two streams that clash, the later one is pointed at and the earlier one is named.
+pub fn parse_all<N: AsRef<str>, T: AsRef<str>>(files: &[(N, T)]) -> Result<Vec<Stream>, DeclarationError> {
+    let mut streams: Vec<Stream> = Vec::with_capacity(files.len());
+    for (n, (file, text)) in files.iter().enumerate() {
+        let source = Source { file: file.as_ref(), text: text.as_ref() };
+        let (stream, names) = declaration::parse(source)?;
+        for (earlier, (earlier_file, _)) in streams.iter().zip(files.iter().take(n)) {
+            let earlier_file = earlier_file.as_ref();
+            let clash = |span, place: &str, name: &str| {
+                let problem = format!("`{name}` is already taken by {earlier_file}");
+                Err(source.error(span, place, problem, "choose another one here, or remove one of the two files"))
+            };
+            if earlier.name == stream.name {
+                return clash(names.name, "name", &stream.name);
+            }
+            if earlier.topic == stream.topic {
+                return clash(names.topic, "topic", &stream.topic);
+            }
+            for (window, span) in stream.windows.iter().zip(&names.tables) {
+                if earlier.windows.iter().any(|w| w.table == window.table) {
+                    return clash(span.clone(), &format!("window {}: table", window.table), &window.table);
+                }
+            }
+        }
+        streams.push(stream);
+    }
+    Ok(streams)
 }
 
 /// One declared field of an event.
@@ -58,6 +124,19 @@ pub enum Kind {
     Boolean,
     /// RFC 3339 with any offset; stored in UTC microseconds.
     Timestamp,
+}
+
+impl Kind {
+    /// What a declaration calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Text => "text",
+            Kind::Integer => "integer",
+            Kind::Number => "number",
+            Kind::Boolean => "boolean",
+            Kind::Timestamp => "timestamp",
+        }
+    }
 }
 
 /// One window table: counts or sums per interval and group.
