@@ -3,8 +3,21 @@
 //! Promises that a [`Settings`] in hand has been validated. Where values come from (flags > environment > file > defaults) is
 //! [`layers`]' business; this file says only what exists.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+pub mod file;
+pub mod layers;
+pub mod postgres_url;
+mod stores;
+pub mod table;
+pub mod unit;
+pub mod validate;
+
+pub use stores::{Kafka, Lake, Serving};
+
+/// The password of the demo. Fine on loopback, refused beyond it.
+pub const DEMO_PASSWORD: &str = "platform123";
 
 /// All of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,47 +38,55 @@ pub struct Settings {
     pub instance: String,
     /// Folder for everything embedded (broker, PostgreSQL) and for the lake unless it has a path of its own.
     pub data_dir: String,
+    /// Folder of the declared streams, `*.toml`.
+    pub streams_dir: String,
+    /// What this process does under `tributary up`.
+    pub roles: BTreeSet<Role>,
+    /// How much is said, and in which form.
+    pub log: Log,
 }
 
-/// Where Kafka is and how to speak to it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Kafka {
-    /// `host:port,…`; none: the embedded broker.
-    pub bootstrap_servers: Option<String>,
-    /// Consumer group: decides which instance reads which partition, never from where.
-    pub group_id: String,
-    /// Partitions of a topic that we create.
-    pub partitions: i32,
-    /// Passed to librdkafka as they are: `security.protocol`, `sasl.*`, `ssl.*` and whatever else a person sets.
-    pub properties: BTreeMap<String, String>,
-    /// How long the group waits for a silent member.
-    pub session_timeout: Duration,
-    /// The embedded broker keeps records this long.
-    pub retention: Duration,
-    /// The embedded broker keeps at most this much per partition.
-    pub retention_bytes: u64,
-    /// Port of the embedded broker.
-    pub embedded_port: u16,
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            kafka: Kafka::default(),
+            lake: Lake::default(),
+            serving: Serving::default(),
+            pipeline: Pipeline::default(),
+            generator: Generator::default(),
+            http: Http::default(),
+            instance: "local".into(),
+            data_dir: "./data".into(),
+            streams_dir: "streams".into(),
+            roles: BTreeSet::from([Role::Bronze, Role::Serving, Role::Generator]),
+            log: Log::default(),
+        }
+    }
 }
 
-/// Where the lake is.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Lake {
-    /// Path or URL of the folder that holds `bronze/`, `silver/`, `gold/`.
-    pub url: String,
-    /// Passed to the object store as they are (`aws_region`, …).
-    pub options: BTreeMap<String, String>,
+/// One thing that a process may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Kafka to the Delta table `bronze/<stream>`.
+    Bronze,
+    /// Kafka to the windows in PostgreSQL.
+    Serving,
+    /// Makes demo traffic.
+    Generator,
 }
 
-/// Where PostgreSQL is.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Serving {
-    /// `postgres://…`; none: an embedded server is spawned.
-    pub database_url: Option<String>,
-    /// Port of the embedded server.
-    pub embedded_port: u16,
-    /// Password of the embedded server's user `platform`, and of `grafana`.
-    pub embedded_password: String,
+impl Role {
+    /// All of them, in the order in which data meets them.
+    pub const ALL: [Role; 3] = [Role::Generator, Role::Bronze, Role::Serving];
+
+    /// The word that people write.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Bronze => "bronze",
+            Role::Serving => "serving",
+            Role::Generator => "generator",
+        }
+    }
 }
 
 /// Latency, sizes and patience of the streaming pipeline.
@@ -141,4 +162,34 @@ impl Default for Generator {
 pub struct Http {
     /// Address to listen on; loopback unless a person says otherwise.
     pub listen: String,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8082".into() }
+    }
+}
+
+/// How much is said, and in which form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// For a person or for a machine.
+    pub format: LogFormat,
+    /// `info`, `debug`, or per target: `info,delta_writer=debug`.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Pretty, filter: "info".into() }
+    }
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A line for a person.
+    Pretty,
+    /// A line of JSON.
+    Json,
 }
