@@ -1,0 +1,116 @@
+//! Endless made-up traffic, at any rate from one event in ten seconds to a million in one.
+//!
+//! Assumes that the topic exists or will. Promises the rate within one percent while Kafka keeps up; waits when it does not, and
+//! does not pour out afterwards what it would have sent meanwhile. It counts an event when Kafka has acknowledged it, sends none
+//! twice, and says at the end how many arrived and how many did not.
+//!
+//! The work is done by a thread of its own ([`producer`]): it must neither wait for other rooms nor make them wait.
+//! [`outbox`] is the way into Kafka, which `tributary generate` takes too.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
+use tributary_core::settings;
+use tributary_core::traffic::Profile;
+
+pub mod outbox;
+mod producer;
+
+use outbox::{Outbox, Size, Tally};
+
+/// Above this rate the large outbox is worth its memory.
+const HIGH_RATE: f64 = 20_000.0;
+
+/// What to send, and where to.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Rate and users.
+    pub traffic: settings::Generator,
+    /// How traffic is spread over pages and hours.
+    pub profile: Profile,
+    /// Decides the draws; differs per process unless a test wants otherwise, since event ids follow from it.
+    pub seed: u64,
+    /// Kafka topic.
+    pub topic: String,
+    /// How to reach Kafka.
+    pub client: ClientConfig,
+}
+
+/// What became of the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Acknowledged by Kafka.
+    pub delivered: u64,
+    /// Refused by Kafka, for good.
+    pub failed: u64,
+    /// Without an answer when the deadline passed: they may have arrived.
+    pub unanswered: u64,
+}
+
+/// A generator at work. Dropping it stops it too, without waiting for what is on its way.
+#[derive(Debug)]
+pub struct GeneratorHandle {
+    stop: Sender<Instant>,
+    thread: Option<JoinHandle<Report>>,
+    tally: Arc<Tally>,
+}
+
+impl GeneratorHandle {
+    /// Starts a generator.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the settings or there can be no further thread. That Kafka is away is not an error.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let size = if config.traffic.events_per_second > HIGH_RATE { Size::LARGE } else { Size::SMALL };
+        let tally = Arc::new(Tally::default());
+        let outbox = Outbox::open(config.client.clone(), &config.topic, size, Arc::clone(&tally))?;
+        let (stop, stopped) = channel();
+        let thread = std::thread::Builder::new()
+            .name("generator".to_owned())
+            .spawn(move || producer::Producer::new(config, size, outbox).run(&stopped))?;
+        Ok(Self { stop, thread: Some(thread), tally })
+    }
+
+    /// Events that Kafka has acknowledged so far.
+    pub fn delivered(&self) -> u64 {
+        self.tally.delivered()
+    }
+
+    /// Whether it is still at work: it ends before it is told to only by a panic.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Makes no more, waits for what is on its way until the deadline, and says what became of everything. None: its thread panicked.
+    pub fn stop(mut self, until: Instant) -> Option<Report> {
+        // A failure means that the thread is gone; join says so.
+        let _ = self.stop.send(until);
+        self.thread.take()?.join().ok()
+    }
+}
+
+impl Drop for GeneratorHandle {
+    fn drop(&mut self) {
+        let _ = self.stop.send(Instant::now());
+    }
+}
+
+/// Why a generator did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Settings that librdkafka refuses.
+    #[error("generator: {0}")]
+    Kafka(#[from] KafkaError),
+    /// No thread.
+    #[error("generator: cannot start its thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// The longest that the thread sleeps: delivery reports of a slow generator wait no longer than this.
+const TICK: Duration = Duration::from_secs(1);
+/// A line about progress this often.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);

@@ -1,0 +1,249 @@
+//! Rows to Parquet: one open file per event date, cut by whoever owns it.
+//!
+//! Assumes rows by [`tributary_core::batch::schema`]. Promises files without `event_date` (it is the table's partition value), UTC
+//! timestamps, plain strings, zstd, and statistics in Delta's own form. No row is copied when a batch has one date only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Int32Type};
+use arrow_array::{RecordBatch, UInt32Array};
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::statistics::Statistics;
+use parquet::schema::types::ColumnPath;
+use serde_json::{Map, Value, json};
+use tributary_core::batch::{Columns, schema};
+use tributary_core::stream::{Kind, Stream};
+
+/// Encoding failed: rows not of the stream's schema, a bug.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot encode rows of {stream}: {source}")]
+pub struct EncodeError {
+    stream: String,
+    #[source]
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// A finished file.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    /// Days since 1970 of its partition.
+    pub date: i32,
+    /// Parquet.
+    pub bytes: Bytes,
+    /// Rows in all.
+    pub rows: u64,
+    /// Rows per Kafka partition.
+    pub per_partition: BTreeMap<i32, u64>,
+    /// Delta's statistics.
+    pub stats: String,
+}
+
+/// Encodes rows of one stream.
+pub struct Encoder {
+    stream: Arc<Stream>,
+    columns: Columns,
+    file_schema: SchemaRef,
+    properties: WriterProperties,
+    open: BTreeMap<i32, Open>,
+}
+
+struct Open {
+    writer: ArrowWriter<Vec<u8>>,
+    rows: u64,
+    per_partition: BTreeMap<i32, u64>,
+}
+
+impl Encoder {
+    /// For this stream.
+    pub fn new(stream: Arc<Stream>) -> Self {
+        let columns = Columns::of(stream.fields.len());
+        let mut fields = schema(&stream).fields().to_vec();
+        fields.remove(columns.event_date);
+        let file_schema = Arc::new(arrow_schema::Schema::new(fields));
+        let properties = properties(&stream);
+        Self { stream, columns, file_schema, properties, open: BTreeMap::new() }
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// When they are not of the stream's schema.
+    pub fn write(&mut self, rows: &RecordBatch) -> Result<(), EncodeError> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let dates = rows.column(self.columns.event_date).as_primitive::<Date32Type>();
+        let first = dates.value(0);
+        if dates.values().iter().all(|d| *d == first) {
+            return self.write_date(first, rows);
+        }
+        let mut by_date: BTreeMap<i32, Vec<u32>> = BTreeMap::new();
+        for (row, date) in dates.values().iter().enumerate() {
+            by_date.entry(*date).or_default().push(row as u32);
+        }
+        for (date, indices) in by_date {
+            let part = arrow_select::take::take_record_batch(rows, &UInt32Array::from(indices)).map_err(|e| self.failed(e))?;
+            self.write_date(date, &part)?;
+        }
+        Ok(())
+    }
+
+    fn write_date(&mut self, date: i32, rows: &RecordBatch) -> Result<(), EncodeError> {
+        let mut columns = rows.columns().to_vec();
+        columns.remove(self.columns.event_date);
+        let rows = RecordBatch::try_new(Arc::clone(&self.file_schema), columns).map_err(|e| self.failed(e))?;
+        if !self.open.contains_key(&date) {
+            // The reader's types come from the table: no Arrow schema in the file, or dictionaries would come back as such.
+            let options = ArrowWriterOptions::new().with_properties(self.properties.clone()).with_skip_arrow_metadata(true);
+            let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&self.file_schema), options);
+            let writer = writer.map_err(|e| self.failed(e))?;
+            self.open.insert(date, Open { writer, rows: 0, per_partition: BTreeMap::new() });
+        }
+        let stream = &self.stream;
+        let Some(open) = self.open.get_mut(&date) else { return Ok(()) };
+        open.writer.write(&rows).map_err(|e| EncodeError { stream: stream.name.clone(), source: Box::new(e) })?;
+        open.rows += rows.num_rows() as u64;
+        let partitions = rows.column(self.columns.kafka_partition - 1).as_primitive::<Int32Type>();
+        let mut run: Option<(i32, u64)> = None;
+        for partition in partitions.values() {
+            match &mut run {
+                Some((p, n)) if p == partition => *n += 1,
+                _ => {
+                    if let Some((p, n)) = run.replace((*partition, 1)) {
+                        *open.per_partition.entry(p).or_default() += n;
+                    }
+                }
+            }
+        }
+        if let Some((p, n)) = run {
+            *open.per_partition.entry(p).or_default() += n;
+        }
+        Ok(())
+    }
+
+    /// Rows held.
+    pub fn rows(&self) -> u64 {
+        self.open.values().map(|o| o.rows).sum()
+    }
+
+    /// Memory held, encoded and not yet encoded.
+    pub fn bytes(&self) -> usize {
+        self.open.values().map(|o| o.writer.bytes_written() + o.writer.memory_size()).sum()
+    }
+
+    /// What the files would weigh if they were cut now.
+    pub fn file_bytes(&self) -> usize {
+        self.open.values().map(|o| o.writer.bytes_written() + o.writer.in_progress_size()).sum()
+    }
+
+    /// Drops what is held.
+    pub fn clear(&mut self) {
+        self.open.clear();
+    }
+
+    /// Finishes all open files.
+    ///
+    /// # Errors
+    /// When Parquet refuses; nothing is held afterwards.
+    pub fn finish(&mut self) -> Result<Vec<Encoded>, EncodeError> {
+        let open = std::mem::take(&mut self.open);
+        let mut files = Vec::with_capacity(open.len());
+        for (date, mut file) in open {
+            let metadata = file.writer.finish().map_err(|e| self.failed(e))?;
+            let stats = delta_stats(&metadata, file.rows).to_string();
+            let bytes = file.writer.into_inner().map_err(|e| self.failed(e))?.into();
+            files.push(Encoded { date, bytes, rows: file.rows, per_partition: file.per_partition, stats });
+        }
+        Ok(files)
+    }
+
+    fn failed(&self, source: impl std::error::Error + Send + Sync + 'static) -> EncodeError {
+        EncodeError { stream: self.stream.name.clone(), source: Box::new(source) }
+    }
+}
+
+/// Ids and free text are nearly distinct: prefixes compress better than a dictionary. Offsets and times grow: deltas.
+fn properties(stream: &Stream) -> WriterProperties {
+    let mut builder = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_offset_index_disabled(true)
+        .set_created_by(concat!("tributary ", env!("CARGO_PKG_VERSION")).to_owned());
+    let mut plain = |name: &str, encoding: Encoding| {
+        let path = ColumnPath::from(name);
+        let b = std::mem::take(&mut builder);
+        builder = b.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, encoding);
+    };
+    plain(&stream.fields[stream.id].column, match stream.fields[stream.id].kind {
+        Kind::Text => Encoding::DELTA_BYTE_ARRAY,
+        _ => Encoding::PLAIN,
+    });
+    for field in stream.fields.iter().filter(|f| f.kind == Kind::Timestamp) {
+        plain(&field.column, Encoding::DELTA_BINARY_PACKED);
+    }
+    for name in ["ingestion_timestamp", "kafka_offset"] {
+        plain(name, Encoding::DELTA_BINARY_PACKED);
+    }
+    for name in ["error", "raw", "extra"] {
+        plain(name, Encoding::PLAIN);
+    }
+    builder.build()
+}
+
+/// Statistics of integers, timestamps and short strings; long strings and bytes have none worth keeping.
+fn delta_stats(metadata: &ParquetMetaData, rows: u64) -> Value {
+    let (mut low, mut high, mut nulls) = (Map::new(), Map::new(), Map::new());
+    // One row group at these sizes; with several, statistics are left out rather than merged.
+    if let [group] = metadata.row_groups() {
+        for column in group.columns() {
+            let name = column.column_path().string();
+            let Some(statistics) = column.statistics() else { continue };
+            if let Some(n) = statistics.null_count_opt() {
+                nulls.insert(name.clone(), json!(n));
+            }
+            let is_time = column.column_descr().logical_type_ref().is_some_and(|t| {
+                matches!(t, parquet::basic::LogicalType::Timestamp { .. })
+            });
+            let bounds = match statistics {
+                Statistics::Int32(s) => s.min_opt().zip(s.max_opt()).map(|(a, b)| (json!(a), json!(b))),
+                Statistics::Int64(s) if is_time => {
+                    s.min_opt().zip(s.max_opt()).and_then(|(a, b)| Some((iso_floor(*a)?, iso_ceiling(*b)?)))
+                }
+                Statistics::Int64(s) => s.min_opt().zip(s.max_opt()).map(|(a, b)| (json!(a), json!(b))),
+                Statistics::ByteArray(s) => s.min_opt().zip(s.max_opt()).and_then(|(a, b)| {
+                    let (a, b) = (a.as_utf8().ok()?, b.as_utf8().ok()?);
+                    let short = s.min_is_exact() && s.max_is_exact() && a.len() <= 32 && b.len() <= 32;
+                    (short && name != "raw").then(|| (json!(a), json!(b)))
+                }),
+                _ => None,
+            };
+            if let Some((a, b)) = bounds {
+                low.insert(name.clone(), a);
+                high.insert(name, b);
+            }
+        }
+    }
+    json!({"numRecords": rows, "minValues": low, "maxValues": high, "nullCount": nulls})
+}
+
+/// Delta's statistics hold milliseconds: the lower bound is rounded down, the upper one up.
+fn iso_floor(micros: i64) -> Option<Value> {
+    iso(micros.div_euclid(1000))
+}
+
+fn iso_ceiling(micros: i64) -> Option<Value> {
+    iso(micros.checked_add(999)?.div_euclid(1000))
+}
+
+fn iso(millis: i64) -> Option<Value> {
+    let time = chrono::DateTime::from_timestamp_millis(millis)?;
+    Some(json!(time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)))
+}

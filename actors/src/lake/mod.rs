@@ -1,0 +1,113 @@
+//! The lake: Delta tables behind one object-store factory.
+//!
+//! - [`fsync_store`]: local files that are on disk when a put returns.
+//! - [`delta_log`]: commits of constant cost, with offsets compared on the very version they are put after.
+//! - [`table`]: creating, checking and opening a bronze table.
+//! - [`encoder`]: rows to Parquet files, one per event date.
+//! - [`offsets`]: what the log says about topics and offsets.
+//! - [`upkeep`]: checkpoints and log cleanup, beside the commits.
+//!
+//! Every location is a URL; nothing here renames, walks folders or locks locally, so that an object store with conditional put
+//! serves as well as a disk.
+
+pub mod delta_log;
+pub mod encoder;
+pub mod fsync_store;
+pub mod offsets;
+pub mod reader;
+pub mod table;
+pub mod upkeep;
+
+use std::sync::{Arc, Once};
+
+use deltalake::DeltaResult;
+use deltalake::logstore::{LogStoreRef, ObjectStoreFactory, ObjectStoreRef, StorageConfig, logstore_for, object_store_factories};
+use object_store::path::Path;
+use url::Url;
+
+use self::fsync_store::FsyncStore;
+
+/// What can go wrong with the lake.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// The store or the log could not be read or written; may pass.
+    #[error("the lake at {url}: {source}")]
+    Delta {
+        /// Table.
+        url: String,
+        /// Cause.
+        #[source]
+        source: Box<deltalake::DeltaTableError>,
+    },
+    /// The table is not what the stream declares; does not pass.
+    #[error("the table at {url}: {problem}")]
+    Refused {
+        /// Table.
+        url: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The location is no URL and no path.
+    #[error("{given:?} is not a location for a lake: {problem}")]
+    Location {
+        /// As given.
+        given: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+struct FsyncFactory;
+
+impl ObjectStoreFactory for FsyncFactory {
+    fn parse_url_opts(&self, url: &Url, _: &StorageConfig) -> DeltaResult<(ObjectStoreRef, Path)> {
+        let path = Path::from_url_path(url.path()).map_err(object_store::Error::from)?;
+        Ok((Arc::new(FsyncStore::new()), path))
+    }
+}
+
+/// Makes `file://` mean [`FsyncStore`] for this process, for deltalake's own writes too. Idempotent.
+pub fn register_fsync_store() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if let Ok(scheme) = Url::parse("file://") {
+            object_store_factories().insert(scheme, Arc::new(FsyncFactory));
+        }
+    });
+}
+
+/// The URL of a lake given as a URL or a path; a local folder is created.
+///
+/// # Errors
+/// When it is neither, or the folder cannot be made.
+pub fn lake_url(given: &str) -> Result<Url, LakeError> {
+    let refuse = |problem: String| LakeError::Location { given: given.to_owned(), problem };
+    if given.contains("://") {
+        let mut url = Url::parse(given).map_err(|e| refuse(e.to_string()))?;
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        return Ok(url);
+    }
+    std::fs::create_dir_all(given).map_err(|e| refuse(format!("cannot create the folder: {e}")))?;
+    let absolute = std::fs::canonicalize(given).map_err(|e| refuse(e.to_string()))?;
+    Url::from_directory_path(&absolute).map_err(|()| refuse("not an absolute path".to_owned()))
+}
+
+/// The log store of `bronze/<stream>` in the lake. Loads nothing.
+///
+/// # Errors
+/// When the URL cannot be a table.
+pub fn bronze(lake: &Url, stream: &str, options: impl IntoIterator<Item = (String, String)>) -> Result<LogStoreRef, LakeError> {
+    register_fsync_store();
+    let url = lake.join(&format!("bronze/{stream}/")).map_err(|e| LakeError::Location {
+        given: lake.to_string(),
+        problem: e.to_string(),
+    })?;
+    let config = StorageConfig::parse_options(options).map_err(|source| delta_error(&url, source))?;
+    logstore_for(&url, config).map_err(|source| delta_error(&url, source))
+}
+
+pub(crate) fn delta_error(url: &Url, source: deltalake::DeltaTableError) -> LakeError {
+    LakeError::Delta { url: url.to_string(), source: Box::new(source) }
+}

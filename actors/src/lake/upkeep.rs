@@ -1,0 +1,111 @@
+//! Checkpoints and log cleanup, beside the commits and never in their way.
+//!
+//! Runs on a small multi-thread runtime of its own: the kernel blocks, and wants such a runtime. A failure is counted and tried again
+//! at the next turn; commits do not notice.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use deltalake::logstore::LogStoreRef;
+use deltalake::protocol::checkpoints::cleanup_expired_logs_for;
+use tokio::runtime::Runtime;
+
+use crate::telemetry::StreamMeter;
+
+/// Commits between two checkpoints.
+pub const CHECKPOINT_EVERY: u64 = 100;
+/// Log entries older than this, and covered by a checkpoint, are deleted.
+const LOG_RETENTION: Duration = Duration::from_secs(86_400);
+const ATTEMPTS: u32 = 4;
+
+/// The runtime for work that blocks: checkpoints now, batch work later.
+///
+/// # Errors
+/// When threads cannot be had.
+pub fn runtime() -> std::io::Result<&'static Runtime> {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    if let Some(runtime) = RUNTIME.get() {
+        return Ok(runtime);
+    }
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("upkeep").enable_all().build()?;
+    Ok(RUNTIME.get_or_init(|| built))
+}
+
+/// Keeps one table's log short.
+pub struct Upkeep {
+    store: LogStoreRef,
+    meter: StreamMeter,
+    done: u64,
+    running: Arc<AtomicBool>,
+}
+
+impl Upkeep {
+    /// For a table whose newest version is `version`.
+    pub fn new(store: LogStoreRef, meter: StreamMeter, version: u64) -> Self {
+        Self { store, meter, done: version - version % CHECKPOINT_EVERY, running: Arc::default() }
+    }
+
+    /// Call after each commit: starts a checkpoint when one is due and none is running.
+    pub fn committed(&mut self, version: u64) {
+        if version < self.done + CHECKPOINT_EVERY || self.running.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.done = version - version % CHECKPOINT_EVERY;
+        let (store, meter, running) = (self.store.clone(), self.meter.clone(), Arc::clone(&self.running));
+        let Ok(runtime) = runtime() else { return };
+        runtime.spawn(async move {
+            let outcome = match checkpoint(&store).await {
+                Ok(at) => match clean(&store, at).await {
+                    Ok(()) => "done",
+                    Err(error) => {
+                        tracing::warn!(%error, table = %store.root_url(), "cannot clean the log; next time again");
+                        "cleanup_failed"
+                    }
+                },
+                Err(error) => {
+                    tracing::warn!(error, table = %store.root_url(), "cannot write a checkpoint; next time again");
+                    "failed"
+                }
+            };
+            meter.checkpoint(outcome);
+            running.store(false, Ordering::Release);
+        });
+    }
+}
+
+async fn checkpoint(store: &LogStoreRef) -> Result<u64, String> {
+    let mut attempt = 1;
+    loop {
+        let store = store.clone();
+        let handle = tokio::runtime::Handle::current();
+        let written = tokio::task::spawn_blocking(move || {
+            let _inside = handle.enter();
+            let engine = store.engine(None);
+            let snapshot = delta_kernel::Snapshot::builder_for(store.root_url().as_str()).build(engine.as_ref())?;
+            let version = snapshot.version();
+            snapshot.checkpoint(engine.as_ref(), None).map(|_| version)
+        })
+        .await;
+        match written {
+            Ok(Ok(version)) => return Ok(version),
+            // The listing was torn by a commit beside it.
+            Ok(Err(_)) if attempt < ATTEMPTS => {
+                tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
+                attempt += 1;
+            }
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(join) => return Err(join.to_string()),
+        }
+    }
+}
+
+async fn clean(store: &LogStoreRef, version: u64) -> Result<(), deltalake::DeltaTableError> {
+    let cutoff = chrono::Utc::now().timestamp_millis() - LOG_RETENTION.as_millis() as i64;
+    let deleted = cleanup_expired_logs_for(version, store.as_ref(), cutoff, None).await?;
+    if deleted > 0 {
+        tracing::debug!(deleted, table = %store.root_url(), "old log entries deleted");
+    }
+    Ok(())
+}
