@@ -6,16 +6,15 @@
 use super::model::{Event, PAGES, SOURCES, TYPES};
 use super::text::{Clock, push_uuid};
 use crate::batch::Status;
+use crate::decode::Reason;
 
 /// One way of being wrong.
 #[derive(Debug)]
 pub struct Flaw {
     /// Its name in the truth.
     pub name: &'static str,
-    /// What bronze must say.
-    pub status: Status,
-    /// The code at the beginning of bronze's `error`.
-    pub reason: &'static str,
+    /// What bronze's `error` must begin with; its `status` follows.
+    pub reason: Reason,
     make: Make,
 }
 
@@ -45,63 +44,67 @@ enum Make {
     Deep(usize),
 }
 
-const fn flaw(name: &'static str, status: Status, reason: &'static str, make: Make) -> Flaw {
-    Flaw { name, status, reason, make }
+const fn flaw(name: &'static str, reason: Reason, make: Make) -> Flaw {
+    Flaw { name, reason, make }
 }
 
-use Status::{Ancient, Future, Invalid, Malformed, Tombstone};
-
 /// All of them but [`OVERSIZED`], drawn alike.
-pub static FLAWS: [Flaw; 43] = [
-    flaw("truncated", Malformed, "not_json", Make::Cut(9)),
-    flaw("trailing_garbage", Malformed, "not_json", Make::Around("", "}")),
-    flaw("two_objects", Malformed, "not_json", Make::Around("", "{}")),
-    flaw("byte_order_mark", Malformed, "not_json", Make::Around("\u{feff}", "")),
-    flaw("plain_text", Malformed, "not_json", Make::Bytes(b"user 17 clicked on /home")),
-    flaw("lone_surrogate", Malformed, "not_json", Make::Field("page", r#""\ud800""#)),
-    flaw("raw_line_feed", Malformed, "not_json", Make::Byte(b'\n')),
-    flaw("not_a_number", Malformed, "not_json", Make::Field("user_id", "NaN")),
-    flaw("leading_zero", Malformed, "not_json", Make::Field("user_id", "007")),
-    flaw("single_quotes", Malformed, "not_json", Make::Field("source", "'web'")),
-    flaw("comma_too_many", Malformed, "not_json", Make::More(",")),
-    flaw("not_utf8", Malformed, "not_utf8", Make::Byte(0xff)),
-    flaw("array", Malformed, "not_an_object", Make::Around("[", "]")),
-    flaw("bare_string", Malformed, "not_an_object", Make::Bytes(br#""click""#)),
-    flaw("bare_null", Malformed, "not_an_object", Make::Bytes(b"null")),
-    flaw("deep_nesting", Malformed, "nesting_too_deep", Make::Deep(1_000)),
-    flaw("duplicate_key", Malformed, "duplicate_key", Make::More(r#","user_id":1"#)),
-    flaw("empty_payload", Malformed, "empty_value", Make::Bytes(b"")),
-    flaw("null_value", Tombstone, "null_value", Make::Null),
-    flaw("empty_object", Invalid, "missing_field", Make::Bytes(b"{}")),
-    flaw("missing_id", Invalid, "missing_field", Make::Without("event_id")),
-    flaw("missing_user", Invalid, "missing_field", Make::Without("user_id")),
-    flaw("missing_time", Invalid, "missing_field", Make::Without("timestamp")),
-    flaw("null_type", Invalid, "null_field", Make::Field("event_type", "null")),
-    flaw("null_source", Invalid, "null_field", Make::Field("source", "null")),
-    flaw("user_as_text", Invalid, "wrong_type", Make::Field("user_id", r#""17""#)),
-    flaw("user_as_fraction", Invalid, "wrong_type", Make::Field("user_id", "17.5")),
-    flaw("user_as_exponent", Invalid, "wrong_type", Make::Field("user_id", "1e3")),
-    flaw("type_as_boolean", Invalid, "wrong_type", Make::Field("event_type", "true")),
-    flaw("time_as_number", Invalid, "wrong_type", Make::Field("timestamp", "1700000000")),
-    flaw("page_as_object", Invalid, "wrong_type", Make::Field("page", r#"{"path":"/home"}"#)),
-    flaw("unknown_type", Invalid, "not_allowed", Make::Field("event_type", r#""hover""#)),
-    flaw("type_in_capitals", Invalid, "not_allowed", Make::Field("event_type", r#""CLICK""#)),
-    flaw("unknown_source", Invalid, "not_allowed", Make::Field("source", r#""toaster""#)),
-    flaw("user_zero", Invalid, "below_minimum", Make::Field("user_id", "0")),
-    flaw("user_negative", Invalid, "below_minimum", Make::Field("user_id", "-5")),
-    flaw("user_huge", Invalid, "integer_out_of_range", Make::Field("user_id", "9223372036854775808")),
-    flaw("time_in_words", Invalid, "bad_timestamp", Make::Field("timestamp", r#""yesterday""#)),
-    flaw("time_without_zone", Invalid, "bad_timestamp", Make::Field("timestamp", r#""2026-01-05T10:00:00""#)),
-    flaw("time_not_in_calendar", Invalid, "bad_timestamp", Make::Field("timestamp", r#""2026-02-30T10:00:00Z""#)),
-    flaw("nul_in_text", Invalid, "nul_character", Make::Field("page", r#""/ho\u0000me""#)),
-    flaw("future", Future, "too_far_ahead", Make::Time(4_070_908_800)),
-    flaw("ancient", Ancient, "too_old", Make::Time(0)),
+pub static FLAWS: [Flaw; 44] = [
+    flaw("truncated", Reason::NotJson, Make::Cut(9)),
+    flaw("trailing_garbage", Reason::NotJson, Make::Around("", "}")),
+    flaw("two_objects", Reason::NotJson, Make::Around("", "{}")),
+    flaw("byte_order_mark", Reason::NotJson, Make::Around("\u{feff}", "")),
+    flaw("plain_text", Reason::NotJson, Make::Bytes(b"user 17 clicked on /home")),
+    flaw("lone_surrogate", Reason::LoneSurrogate, Make::Field("page", r#""\ud800""#)),
+    flaw("raw_line_feed", Reason::NotJson, Make::Byte(b'\n')),
+    flaw("not_a_number", Reason::NotJson, Make::Field("user_id", "NaN")),
+    flaw("leading_zero", Reason::NotJson, Make::Field("user_id", "007")),
+    flaw("single_quotes", Reason::NotJson, Make::Field("source", "'web'")),
+    flaw("comma_too_many", Reason::NotJson, Make::More(",")),
+    flaw("not_utf8", Reason::NotUtf8, Make::Byte(0xff)),
+    flaw("array", Reason::NotAnObject, Make::Around("[", "]")),
+    flaw("bare_string", Reason::NotAnObject, Make::Bytes(br#""click""#)),
+    flaw("bare_null", Reason::NotAnObject, Make::Bytes(b"null")),
+    flaw("deep_nesting", Reason::NestingTooDeep, Make::Deep(1_000)),
+    flaw("duplicate_key", Reason::DuplicateKey, Make::More(r#","user_id":1"#)),
+    flaw("empty_payload", Reason::EmptyValue, Make::Bytes(b"")),
+    flaw("null_value", Reason::NullValue, Make::Null),
+    flaw("empty_object", Reason::MissingField, Make::Bytes(b"{}")),
+    flaw("missing_id", Reason::MissingField, Make::Without("event_id")),
+    flaw("missing_user", Reason::MissingField, Make::Without("user_id")),
+    flaw("missing_time", Reason::MissingField, Make::Without("timestamp")),
+    flaw("null_type", Reason::NullField, Make::Field("event_type", "null")),
+    flaw("null_source", Reason::NullField, Make::Field("source", "null")),
+    flaw("user_as_text", Reason::WrongType, Make::Field("user_id", r#""17""#)),
+    flaw("user_as_fraction", Reason::WrongType, Make::Field("user_id", "17.5")),
+    flaw("user_as_exponent", Reason::WrongType, Make::Field("user_id", "1e3")),
+    flaw("type_as_boolean", Reason::WrongType, Make::Field("event_type", "true")),
+    flaw("time_as_number", Reason::WrongType, Make::Field("timestamp", "1700000000")),
+    flaw("page_as_object", Reason::WrongType, Make::Field("page", r#"{"path":"/home"}"#)),
+    flaw("unknown_type", Reason::NotAllowed, Make::Field("event_type", r#""hover""#)),
+    flaw("type_in_capitals", Reason::NotAllowed, Make::Field("event_type", r#""CLICK""#)),
+    flaw("unknown_source", Reason::NotAllowed, Make::Field("source", r#""toaster""#)),
+    flaw("user_zero", Reason::BelowMinimum, Make::Field("user_id", "0")),
+    flaw("user_negative", Reason::BelowMinimum, Make::Field("user_id", "-5")),
+    flaw("user_huge", Reason::IntegerOutOfRange, Make::Field("user_id", "9223372036854775808")),
+    flaw("time_in_words", Reason::BadTimestamp, Make::Field("timestamp", r#""yesterday""#)),
+    flaw("time_without_zone", Reason::BadTimestamp, Make::Field("timestamp", r#""2026-01-05T10:00:00""#)),
+    flaw("time_not_in_calendar", Reason::BadTimestamp, Make::Field("timestamp", r#""2026-02-30T10:00:00Z""#)),
+    flaw("nul_in_text", Reason::NulCharacter, Make::Field("page", r#""/ho\u0000me""#)),
+    flaw("page_too_long", Reason::TooLong, Make::Long(70_000)),
+    flaw("future", Reason::TooFarAhead, Make::Time(4_070_908_800)),
+    flaw("ancient", Reason::TooOld, Make::Time(0)),
 ];
 
 /// Two megabytes that would be a valid event. Made on demand only: Kafka's own limit for a batch is 1 MiB unless it is raised.
-pub static OVERSIZED: Flaw = flaw("oversized", Status::Oversized, "too_large", Make::Long(2_000_000));
+pub static OVERSIZED: Flaw = flaw("oversized", Reason::TooLarge, Make::Long(2_000_000));
 
 impl Flaw {
+    /// What bronze's `status` must be.
+    pub fn status(&self) -> Status {
+        self.reason.status()
+    }
+
     /// Writes the wrong form of an event. False: the record has no value at all.
     pub fn write(&self, event: &Event, clock: &mut Clock, out: &mut Vec<u8>) -> bool {
         out.clear();

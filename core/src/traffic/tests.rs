@@ -1,5 +1,6 @@
 //! Laws of the traffic: shares, sameness, pace, and a truth that an independent count of the bytes confirms.
 
+mod decoder;
 mod pace;
 mod records;
 mod recount;

@@ -134,8 +134,8 @@ impl Truth {
                 }
             }
             Made::Flawed(flaw) => {
-                self.statuses[flaw.status as usize] += 1;
-                *self.reasons.entry(flaw.reason).or_default() += 1;
+                self.statuses[flaw.status() as usize] += 1;
+                *self.reasons.entry(flaw.reason.as_str()).or_default() += 1;
                 *self.flaws.entry(flaw.name).or_default() += 1;
             }
         }

@@ -78,7 +78,7 @@ fn every_kind_of_record_has_its_share_and_the_count_is_exact() {
                 duplicates += u32::from(*duplicate);
                 unusual += u32::from(event.dress > 0 && !duplicate);
             }
-            Made::Flawed(flaw) if flaw.status == Status::Oversized => {
+            Made::Flawed(flaw) if flaw.status() == Status::Oversized => {
                 huge += 1;
                 assert!(payload.as_ref().is_some_and(|bytes| bytes.len() > 2_000_000));
             }
@@ -152,7 +152,7 @@ fn flaws_cover_every_status_and_have_names_of_their_own() {
     let names: HashSet<_> = flaw::FLAWS.iter().map(|flaw| flaw.name).collect();
     assert_eq!(names.len(), flaw::FLAWS.len());
     for status in Status::ALL {
-        let made = flaw::FLAWS.iter().chain([&flaw::OVERSIZED]).any(|flaw| flaw.status == status);
+        let made = flaw::FLAWS.iter().chain([&flaw::OVERSIZED]).any(|flaw| flaw.status() == status);
         assert_eq!(made, !matches!(status, Status::Ok | Status::Lost), "{status:?}");
     }
     let drawn: HashSet<_> = all(&Plan { malformed: 1.0, ..plan(5_000) })

@@ -16,7 +16,7 @@ fn is_valid(value: &Value) -> bool {
         && value["user_id"].as_i64().is_some_and(|user| user >= 1)
         && matches!(text("event_type"), Some("login" | "click" | "purchase" | "logout"))
         && matches!(text("source"), Some("web" | "mobile"))
-        && (value["page"].is_null() || plain("page"))
+        && (value["page"].is_null() || plain("page") && text("page").is_some_and(|page| page.len() <= 64 << 10))
         && time.is_some_and(|time| (2026..2027).contains(&time.format("%Y").to_string().parse().unwrap()))
 }
 
