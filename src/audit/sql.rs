@@ -1,0 +1,48 @@
+//! The one place of the audit where SQL is put together from names.
+//!
+//! Names come from a stream's declaration, which promises that they are safe to quote; they are quoted here all the same, and
+//! doubled quotes leave no way out of the quotes.
+
+// Tables and columns are named by the stream's declaration, so the text cannot be static; every name goes through `quoted`.
+#![allow(clippy::disallowed_types)]
+
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+use tributary_core::stream::{Stream, Window};
+
+use super::recount::MAX_GROUP;
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The table of a window, quoted, as `to_regclass` wants it.
+pub(crate) fn table(window: &Window) -> String {
+    format!("realtime.{}", quoted(&window.table))
+}
+
+/// All rows of a window's table: start and end in microseconds since 1970, three texts of the group (null where it is shorter), the
+/// number.
+pub(crate) fn rows(stream: &Stream, window: &Window) -> SqlStr {
+    let mut groups = vec!["NULL::text".to_string(); MAX_GROUP];
+    for (group, field) in groups.iter_mut().zip(&window.group_by) {
+        *group = format!("{}::text", quoted(&stream.fields[*field].column));
+    }
+    let sql = format!(
+        "SELECT (extract(epoch FROM window_start) * 1000000)::bigint, (extract(epoch FROM window_end) * 1000000)::bigint, \
+         {}, {}::bigint FROM {}",
+        groups.join(", "),
+        quoted(window.measure.column()),
+        table(window)
+    );
+    AssertSqlSafe(sql).into_sql_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_quotes() {
+        assert_eq!(quoted("a\"; DROP TABLE b; --"), "\"a\"\"; DROP TABLE b; --\"");
+    }
+}

@@ -1,0 +1,137 @@
+//! `tributary audit`: the proof on the command line.
+//!
+//! The report goes to stdout, as a table or as JSON; messages and the progress bar go to stderr. Exits 0 when everything is right,
+//! 1 when anything differs or could not be checked, 2 when it was called wrongly.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use tributary_core::settings::Settings;
+use tributary_core::settings::unit::{Kind, Time};
+use tributary_core::stream::Stream;
+
+use crate::audit::{self, Progress, Request, Stores, text};
+
+/// Prove from the stores that every record is in the lake once and in every window once
+///
+/// Reads the lake, PostgreSQL and Kafka's watermarks; changes nothing. May run beside a busy pipeline.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tributary audit                      everything, now
+  tributary audit --drained            … and nothing may be on its way any more
+  tributary audit --bronze-only        the lake alone, with everything else stopped
+  tributary audit --json | jq '.streams[].findings'
+
+Exit status: 0 all right, 1 something differs or could not be checked, 2 wrong usage")]
+pub(crate) struct Args {
+    /// Only this stream
+    #[arg(long, value_name = "NAME")]
+    stream: Option<String>,
+    /// How long the stores may take to reach each other
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = <Time as Kind<Duration>>::parse)]
+    wait: Duration,
+    /// Both stores must have reached what Kafka holds (waits for it up to --wait)
+    #[arg(long)]
+    drained: bool,
+    /// Leave PostgreSQL alone and check the lake
+    #[arg(long)]
+    bronze_only: bool,
+    /// An unreachable broker is an error
+    #[arg(long)]
+    require_broker: bool,
+    /// Offsets without a record are errors: for topics without transactions
+    #[arg(long)]
+    no_holes: bool,
+    /// Print the whole report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Print at most this many findings and rows of each list
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+}
+
+/// Runs the audit over the declared streams, with the addresses of embedded parts already in `stores`.
+pub(crate) fn run(args: &Args, stores: &Stores, mut streams: Vec<Stream>) -> Result<ExitCode> {
+    if let Some(name) = &args.stream {
+        let known: Vec<String> = streams.iter().map(|stream| stream.name.clone()).collect();
+        streams.retain(|stream| stream.name == *name);
+        if streams.is_empty() {
+            eprintln!("error: no stream {name} is declared; there is {}", known.join(", "));
+            return Ok(ExitCode::from(2));
+        }
+    }
+    let request = Request {
+        wait: args.wait,
+        drained: args.drained,
+        bronze_only: args.bronze_only,
+        require_broker: args.require_broker,
+        no_holes: args.no_holes,
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start a runtime")?;
+    let report = runtime.block_on(audit::audit(stores, &request, &streams, &Bar::new()));
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&report).context("cannot write the report as JSON")? + "\n",
+        false => text::render(&report, args.limit),
+    };
+    // Whoever reads the report may stop reading: the verdict is in the exit status all the same.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    if args.json {
+        eprintln!("{}", text::verdict(&report));
+    }
+    Ok(ExitCode::from(if report.ok { 0 } else { 1 }))
+}
+
+/// Where the stores are: what is set, else what a running `up` left in `<data>/run.json`.
+pub(crate) fn stores(settings: &Settings) -> Stores {
+    let running = std::fs::read(std::path::Path::new(&settings.data_dir).join("run.json")).unwrap_or_default();
+    let running: Running = serde_json::from_slice(&running).unwrap_or_default();
+    let servers = settings.kafka.bootstrap_servers.clone().or(running.kafka);
+    Stores {
+        lake: settings.lake.url.clone(),
+        lake_options: settings.lake.options.clone(),
+        database_url: settings.serving.database_url.clone().or(running.database_url),
+        brokers: servers
+            .map(|bootstrap_servers| audit::Brokers { bootstrap_servers, properties: settings.kafka.properties.clone() }),
+    }
+}
+
+/// What of `<data>/run.json` matters here.
+#[derive(Debug, Default, serde::Deserialize)]
+struct Running {
+    kafka: Option<String>,
+    database_url: Option<String>,
+}
+
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        // Draws on stderr, and nothing when that is not a terminal.
+        let bar = ProgressBar::new(0);
+        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+            bar.set_style(style);
+        }
+        Bar(bar)
+    }
+}
+
+impl Progress for Bar {
+    fn begin(&self, stream: &str, bytes: u64) {
+        self.0.reset();
+        self.0.set_length(bytes);
+        self.0.set_message(format!("reading {stream} ({})", HumanBytes(bytes)));
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+
+    fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}
