@@ -37,17 +37,10 @@ pub(super) fn read(text: &str, stream: &Stream, members: &mut Members, row: &mut
                 seen @ Seen::Never => *seen = Seen::Once(n),
                 seen => *seen = Seen::Often,
             },
-            None => {
-                row.extra.push(if row.extra.is_empty() { '{' } else { ',' });
-                row.extra.push_str(key);
-                row.extra.push(':');
-                row.extra.push_str(value);
-            }
+            None => row.undeclared(key, value),
         }
     }
-    if !row.extra.is_empty() {
-        row.extra.push('}');
-    }
+    row.close_undeclared();
 
     for (at, (field, seen)) in stream.fields.iter().zip(&members.declared).enumerate() {
         match seen {
@@ -70,7 +63,7 @@ fn not_an_object(text: &str, row: &mut Row) {
 }
 
 /// Levels of lists and objects in a valid JSON text.
-fn depth(json: &str) -> usize {
+pub(super) fn depth(json: &str) -> usize {
     let (mut depth, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
     for byte in json.bytes() {
         match byte {

@@ -85,6 +85,21 @@ impl Row {
         self.fault(reason, detail);
     }
 
+    /// Adds an undeclared field, key and value as they stand in the payload.
+    pub(super) fn undeclared(&mut self, key: &str, value: &str) {
+        self.extra.push(if self.extra.is_empty() { '{' } else { ',' });
+        for part in [key, ":", value] {
+            self.extra.push_str(part);
+        }
+    }
+
+    /// After the last undeclared field.
+    pub(super) fn close_undeclared(&mut self) {
+        if !self.extra.is_empty() {
+            self.extra.push('}');
+        }
+    }
+
     /// The event time in microseconds, if it was read.
     pub(super) fn event_time(&self, field: usize) -> Option<i64> {
         match self.cells.get(field) {
