@@ -102,7 +102,9 @@ pub(crate) fn between(stream: &Arc<Stream>, good: &[u8], payload: Option<&[u8]>,
         assert_eq!(decoder.rows(), 3);
         let batch = decoder.finish();
         assert_eq!(batch.rows.schema(), tributary_core::batch::schema(stream));
-        let [before, row, after] = <[Row; 3]>::try_from(rows(stream, &batch.rows)).expect("three records, three rows");
+        let Ok([before, row, after]) = <[Row; 3]>::try_from(rows(stream, &batch.rows)) else {
+            panic!("three records are not three rows: {batch:?}")
+        };
 
         assert_eq!(before.status, Status::Ok, "{before:?}");
         assert_eq!((before.offset, after.offset), (10, 12));
