@@ -1,5 +1,7 @@
 //! The layers of settings, as a person meets them: what wins, where it says it came from, what it refuses and how.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests; a panic is a red test")]
+
 use std::time::Duration;
 
 use tributary_core::settings::layers::{Flag, Layers, Loaded, Origin, Refused, from_layers};

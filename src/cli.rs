@@ -1,0 +1,110 @@
+//! The command line: one file per subcommand, and what they share.
+//!
+//! A subcommand is a file with `Args` (its flags and examples), a `run` that takes them and a [`Session`], and a line in
+//! [`Command`] and [`dispatch`]. Rules for all: data on stdout, messages on stderr; exit status 0 done, 1 failed or differs, 2 called
+//! wrongly; an error says why and what to do next; colour only on a terminal that wants it.
+
+mod audit;
+mod broker;
+mod config;
+mod generate;
+mod globals;
+mod logging;
+mod output;
+mod session;
+mod status;
+mod topic;
+mod up;
+mod version;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use globals::Globals;
+use session::Session;
+
+/// The streaming lakehouse in one binary: Kafka to Delta Lake and PostgreSQL, exactly once
+#[derive(Debug, Parser)]
+#[command(
+    name = "tributary",
+    version,
+    propagate_version = true,
+    max_term_width = 110,
+    after_help = "\
+Examples:
+  tributary up                      everything, on this machine, with demo traffic
+  tributary up --no-generator       the same, waiting for your events on the embedded broker
+  tributary status                  what runs, where, and how far it is
+  tributary audit                   prove that nothing is missing and nothing is there twice
+  tributary config show             every setting, its value and where it came from
+
+Settings come from flags, then the environment, then tributary.toml, then defaults.
+Exit status: 0 done, 1 failed or differs, 2 called wrongly"
+)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Up(up::Args),
+    Status(status::Args),
+    Audit(audit::Args),
+    Generate(generate::Args),
+    Topic(topic::Args),
+    Config(config::Args),
+    Broker(broker::Args),
+    Version(version::Args),
+}
+
+/// Reads the command line, runs what it asks for, and says what went wrong.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let colour = cli.globals.colour();
+    dispatch(cli).unwrap_or_else(|error| output::explain(&error, colour))
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode> {
+    let globals = &cli.globals;
+    match cli.command {
+        Command::Version(args) => version::run(&args, globals),
+        Command::Up(args) => up::run(&args, &Session::begin(globals, args.flags())?),
+        Command::Status(args) => status::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Audit(args) => {
+            let session = Session::begin(globals, Vec::new())?;
+            audit::run(&args, &audit::stores(&session.reachable()), session.streams()?)
+        }
+        Command::Generate(args) => {
+            let session = Session::begin(globals, Vec::new())?;
+            generate::run(&args, &session.reachable(), &session.streams()?)
+        }
+        Command::Topic(args) => topic::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Config(args) => config::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Broker(args) => broker::run(&args, &Session::begin(globals, args.flags())?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_coherent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_leads_its_help_with_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:"), "{} has no examples", command.get_name());
+        }
+    }
+}

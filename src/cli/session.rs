@@ -1,0 +1,135 @@
+//! What every subcommand begins with: the settings, the log, the declared streams, and where a running `up` has its stores.
+//!
+//! This is the edge: here, and only here, the environment and the settings file are read.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tributary_core::settings::layers::{Flag, Layers, Loaded, from_layers};
+use tributary_core::settings::{Settings, postgres_url};
+use tributary_core::stream::Stream;
+
+use super::globals::Globals;
+use super::logging;
+use super::output::Usage;
+use crate::embedded::run_file::RunFile;
+
+/// The file that is read when nobody names one.
+const FILE: &str = "tributary.toml";
+
+/// Settings in force, and what follows from them.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Settings and their origins.
+    pub(crate) loaded: Loaded,
+    /// Whether stderr is coloured.
+    pub(crate) colour: bool,
+}
+
+impl Session {
+    /// Reads all settings (those of `flags` are strongest), and switches the log on.
+    pub(crate) fn begin(globals: &Globals, flags: Vec<Flag>) -> Result<Self> {
+        let (name, text) = file(globals.config.as_deref())?;
+        let mut all = globals.flags().map_err(Usage)?;
+        all.extend(flags);
+        let mut defaults = Settings::default();
+        if let Ok(host) = fs::read_to_string("/proc/sys/kernel/hostname") {
+            defaults.instance = host.trim().to_owned();
+        }
+        let loaded = from_layers(Layers {
+            defaults,
+            file: text.as_deref().map(|text| (name.as_str(), text)),
+            // A variable that is not text cannot be one of ours.
+            env: std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))).collect(),
+            flags: all,
+            read_secret: &|path| fs::read_to_string(path).map_err(|error| error.to_string()),
+        })?;
+        let colour = globals.colour();
+        logging::begin(&loaded.settings.log, colour)?;
+        for note in &loaded.notes {
+            tracing::warn!("{note}");
+        }
+        Ok(Self { loaded, colour })
+    }
+
+    /// The settings.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.loaded.settings
+    }
+
+    /// The data folder, from the root: what is printed must be findable from anywhere.
+    pub(crate) fn data_dir(&self) -> Result<PathBuf> {
+        let path = Path::new(&self.settings().data_dir);
+        let clean: PathBuf = path.components().filter(|part| part.as_os_str() != ".").collect();
+        std::path::absolute(&clean).with_context(|| format!("cannot find out where {} is", path.display()))
+    }
+
+    /// The streams in `streams_dir`; without such a folder, the one that is compiled in. `KAFKA_TOPIC` has its say.
+    pub(crate) fn streams(&self) -> Result<Vec<Stream>> {
+        let settings = self.settings();
+        let folder = Path::new(&settings.streams_dir);
+        let mut streams = match fs::read_dir(folder) {
+            Ok(entries) => {
+                let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+                files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+                files.sort();
+                files.iter().map(|file| declared(file)).collect::<Result<Vec<_>>>()?
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && self.loaded.is_default("streams_dir") => vec![Stream::builtin()],
+            Err(error) => return Err(error).with_context(|| format!("cannot read the streams in {}", folder.display())),
+        };
+        if streams.is_empty() {
+            return Err(Usage(format!("{} declares no stream; put a .toml file there", folder.display())).into());
+        }
+        if let Some(topic) = &settings.kafka.topic {
+            let found = streams.iter_mut().find(|stream| stream.name == "user_events");
+            found.ok_or_else(|| Usage("KAFKA_TOPIC is set, but there is no stream user_events; its file names its topic".into()))?.topic =
+                topic.clone();
+        }
+        Ok(streams)
+    }
+
+    /// What a running `up` with this data folder says of itself.
+    pub(crate) fn running(&self) -> Option<RunFile> {
+        RunFile::read(&self.data_dir().ok()?)
+    }
+
+    /// The settings with the addresses of a running `up` filled in where none is configured.
+    pub(crate) fn reachable(&self) -> Settings {
+        let mut settings = self.settings().clone();
+        let Some(running) = self.running() else { return settings };
+        if settings.kafka.bootstrap_servers.is_none() {
+            settings.kafka.bootstrap_servers = running.kafka;
+        }
+        if settings.serving.database_url.is_none() {
+            let password = &settings.serving.embedded_password;
+            settings.serving.database_url = running.postgres.map(|(host, port)| postgres_url::embedded(&host, port, password));
+        }
+        settings
+    }
+
+    /// Where Kafka is, configured or embedded in a running `up`.
+    pub(crate) fn kafka(&self) -> Result<String> {
+        let nothing = "no Kafka is configured and no `tributary up` runs here; start one, or set KAFKA_BOOTSTRAP_SERVERS=host:port";
+        self.reachable().kafka.bootstrap_servers.context(nothing)
+    }
+}
+
+/// Name and text of the settings file. One that was named must be there.
+fn file(named: Option<&Path>) -> Result<(String, Option<String>)> {
+    let path = named.unwrap_or(Path::new(FILE));
+    let name = path.display().to_string();
+    match fs::read_to_string(path) {
+        Ok(text) => Ok((name, Some(text))),
+        Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => Ok((name, None)),
+        Err(error) => Err(Usage(format!("cannot read the settings file {name}: {error}")).into()),
+    }
+}
+
+fn declared(file: &Path) -> Result<Stream> {
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+    Stream::parse(&text, &name).map_err(|error| Usage(error.to_string()).into())
+}

@@ -1,0 +1,93 @@
+//! `tributary up`: everything, or the roles that are asked for.
+//!
+//! The order is the promise: what is embedded starts first and stops last (the broker, then PostgreSQL), so that the pipeline always
+//! has something to write its last offsets to.
+
+mod parts;
+mod pipeline;
+pub(crate) mod signals;
+mod welcome;
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use tributary_core::settings::Role;
+use tributary_core::settings::layers::Flag;
+
+use super::globals::flag;
+use super::output;
+use super::session::Session;
+use parts::Parts;
+use signals::Signals;
+
+/// Run the lakehouse: broker and PostgreSQL where none is configured, then the pipeline
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tributary up                                  everything here, with 5 made-up events per second
+  tributary up --rate 2000                      with 2000
+  tributary up --no-generator                   with yours: send them to 127.0.0.1:29092
+  KAFKA_BOOTSTRAP_SERVERS=kafka:9092 DATABASE_URL=postgres://me@db/serving tributary up
+  tributary up --roles generator                more traffic for an `up` that runs already
+
+Ctrl-C stops in order, a second Ctrl-C at once; either way nothing is lost and nothing is counted twice.")]
+pub(crate) struct Args {
+    /// What this process does: some of bronze,serving,generator
+    #[arg(long, value_name = "ROLES")]
+    roles: Option<String>,
+    /// Made-up events per second
+    #[arg(long, value_name = "N")]
+    rate: Option<String>,
+    /// No made-up traffic
+    #[arg(long, conflicts_with = "rate")]
+    no_generator: bool,
+    /// Print where everything is as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(crate) fn flags(&self) -> Vec<Flag> {
+        let roles = self.roles.as_ref().map(|roles| flag("--roles", "roles", roles));
+        let rate = self.rate.as_ref().map(|rate| flag("--rate", "generator.events_per_second", rate));
+        let silence = self.no_generator.then(|| flag("--no-generator", "generator.events_per_second", "0"));
+        roles.into_iter().chain(rate).chain(silence).collect()
+    }
+}
+
+pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
+    let streams = session.streams()?;
+    let roles = roles(session);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+    let mut signals = runtime.block_on(async { Signals::listen() })?;
+
+    let plan = parts::Plan::new(session, &roles)?;
+    let starting = runtime.spawn_blocking(move || Parts::start(plan));
+    let mut parts = runtime.block_on(async {
+        tokio::select! {
+            started = starting => started.context("starting the embedded parts panicked")?,
+            // What was spawned ends with us.
+            () = signals.first() => std::process::exit(130),
+        }
+    })?;
+
+    match args.json {
+        true => output::print_json(parts.run_file())?,
+        false => output::print(&welcome::text(&parts, &roles, &streams))?,
+    }
+    let done = pipeline::run(&parts, roles, streams, signals);
+    parts.stop();
+    done
+}
+
+/// The roles that were asked for. Made-up events go to somebody else's Kafka only when somebody asks for them.
+fn roles(session: &Session) -> BTreeSet<Role> {
+    let settings = session.settings();
+    let mut roles = settings.roles.clone();
+    let asked = !session.loaded.is_default("roles") || !session.loaded.is_default("generator.events_per_second");
+    if settings.generator.events_per_second == 0.0 || (settings.kafka.bootstrap_servers.is_some() && !asked) {
+        roles.remove(&Role::Generator);
+    }
+    roles
+}

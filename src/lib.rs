@@ -1,0 +1,15 @@
+//! What **talks to a person**: the command line, and what a bare machine gets so that the command line is enough.
+//!
+//! A tour:
+//!
+//! - [`main`]: reads the command line and runs one subcommand; `cli/` has one file for each.
+//! - [`embedded`]: the broker and the PostgreSQL that start where none is configured.
+//! - `audit`: the proof from the stores alone, behind `tributary audit`.
+//!
+//! Everything that waits is in `tributary-actors`, everything that computes over events in `tributary-core`.
+
+mod audit;
+mod cli;
+pub mod embedded;
+
+pub use cli::main;
