@@ -302,3 +302,23 @@ fn a_batch_knows_its_newest_event_and_the_next_one_starts_anew() {
     assert_eq!(dictionary, 4);
     assert_eq!(decoder.predicted(), 3);
 }
+
+#[test]
+fn a_batch_that_nobody_finishes_says_so_before_it_overflows() {
+    let stream = Arc::new(Stream::builtin());
+    let mut decoder = Decoder::new(Arc::clone(&stream), 1);
+    // Valid events that are nearly all blanks: a GiB passes by, little of it is kept.
+    let padded = format!("{GOOD}{}", " ".repeat(stream.limits.max_event_bytes - GOOD.len()));
+    let mut push = |times: usize| {
+        for _ in 0..times {
+            decoder.push(Record { partition: 0, offset: 0, timestamp_ms: Some(NOW_MS), payload: Some(padded.as_bytes()) });
+        }
+        decoder.finish()
+    };
+    let fits = tributary_core::decode::MAX_BATCH_BYTES / padded.len();
+    let batch = push(fits + 1);
+    assert_eq!((batch.statuses[0], batch.statuses[Status::Oversized as usize]), (fits as u64, 1));
+    let last = bronze::rows(&stream, &batch.rows).pop().unwrap();
+    assert_eq!(last.error.as_deref(), Some("too_large: 1048576 bytes did not fit into the batch and were left out"));
+    assert_eq!(push(1).statuses[0], 1);
+}

@@ -9,7 +9,7 @@ use std::ops::Range;
 use toml::de::DeTable;
 
 use super::error::{DeclarationError, Source, did_you_mean};
-use super::read::{Key, Reader, Said};
+use super::read::{Key, Reader, Said, TOP};
 use super::{Field, Kind, Limits, Stream, units, windows};
 use crate::batch::RESERVED_COLUMNS;
 
@@ -35,7 +35,7 @@ pub(super) fn parse(source: Source<'_>) -> Result<(Stream, Names), DeclarationEr
         source.error(e.span().unwrap_or(end..end), "TOML", e.message(), "the file must be valid TOML: https://toml.io")
     })?;
     let top = Reader::new(source, document.get_ref(), 0..0, "");
-    top.only(&["name", "topic", "description", "id", "event_time", "key", "limits", "field", "window"])?;
+    top.only(&TOP)?;
 
     let name = top.text(Key("name", "name = \"user_events\""))?;
     identifier(&top, "name", &name)?;

@@ -10,6 +10,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{DeclarationError, Source, did_you_mean};
 
+/// The keys of a declaration outside of all brackets. TOML takes them for keys of the table above when they come later.
+pub(super) const TOP: [&str; 9] = ["name", "topic", "description", "id", "event_time", "key", "limits", "field", "window"];
+
 /// A value and where it was written.
 #[derive(Debug, Clone)]
 pub(super) struct Said<T> {
@@ -66,7 +69,12 @@ impl<'a> Reader<'a> {
             None => Ok(()),
             Some(key) => {
                 let written = key.get_ref();
-                let help = format!("{}the keys here are {}", did_you_mean(written, known.iter().copied()), known.join(", "));
+                let meant = if !self.place.is_empty() && TOP.contains(&written.as_ref()) {
+                    format!("`{written}` belongs above the first line in brackets; ")
+                } else {
+                    did_you_mean(written, known.iter().copied())
+                };
+                let help = format!("{meant}the keys here are {}", known.join(", "));
                 Err(self.error(written, key.span(), "is not a key of the language", help))
             }
         }

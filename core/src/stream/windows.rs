@@ -45,13 +45,14 @@ fn window(r: &Reader<'_>, fields: &[Field]) -> Result<(Window, Range<usize>), De
     let filter = filter(r, fields)?;
     let group_by = group_by(r, fields)?;
     let (measure, at) = measure(r, fields)?;
+    let key = if matches!(measure, Measure::Sum { .. }) { "sum: as" } else { "count" };
 
-    identifier(r, "count", &Said { value: measure.column(), span: at.clone() })?;
+    identifier(r, key, &Said { value: measure.column(), span: at.clone() })?;
     let mut taken = vec!["window_start", "window_end", "updated_at"];
     taken.extend(group_by.iter().filter_map(|g| fields.get(*g)).map(|f| f.column.as_str()));
     if taken.contains(&measure.column()) {
         let problem = format!("`{}` is already a column of the table", measure.column());
-        return Err(r.error("count", at, problem, format!("choose another name than {}", taken.join(", "))));
+        return Err(r.error(key, at, problem, format!("choose another name than {}", taken.join(", "))));
     }
     Ok((Window { table: table.value.to_owned(), every_ms, filter, group_by, measure }, table.span))
 }
