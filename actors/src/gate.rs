@@ -7,6 +7,9 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// Batches that the gate lets in at most: each counts as at least this fraction of the rows, so that no mailbox can fill.
+pub const MOST_BATCHES: usize = 64;
+
 /// Credits of one pipeline.
 #[derive(Debug)]
 pub struct Gate {
@@ -53,6 +56,16 @@ impl Gate {
     pub fn charge(self: &Arc<Self>, bytes: usize) -> Ticket {
         self.lock().bytes += bytes;
         Ticket { gate: Arc::clone(self), held: Mutex::new(Load { rows: 0, bytes }) }
+    }
+
+    /// The rows that a batch counts as.
+    pub fn weight(&self, rows: usize) -> usize {
+        rows.max(self.limit.rows / MOST_BATCHES)
+    }
+
+    /// What may be inside.
+    pub fn limit(&self) -> Load {
+        self.limit
     }
 
     /// What is inside now.

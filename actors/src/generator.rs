@@ -4,7 +4,8 @@
 //! does not pour out afterwards what it would have sent meanwhile. It counts an event when Kafka has acknowledged it, sends none
 //! twice, and says at the end how many arrived and how many did not.
 //!
-//! The work is done by a thread of its own ([`producer`]): it must neither wait for other rooms nor make them wait.
+//! The work is done by a thread of its own (`producer`): it must neither wait for other rooms nor make them wait. The actor
+//! [`Generator`] is a shell around its [`GeneratorHandle`] that starts it, watches it and stops it.
 //! [`outbox`] is the way into Kafka, which `tributary generate` takes too.
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use actix::{Actor, AsyncContext, Context, Handler, Message};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use tributary_core::settings;
@@ -114,3 +116,61 @@ pub enum StartError {
 const TICK: Duration = Duration::from_secs(1);
 /// A line about progress this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
+/// The room of the generator. A thread that panicked is replaced at the next tick: made-up traffic is not worth a pipeline's life.
+pub struct Generator {
+    config: Config,
+    handle: Option<GeneratorHandle>,
+    halted: bool,
+    starts: u64,
+}
+
+impl Generator {
+    /// A room that starts its thread when it starts.
+    pub fn new(config: Config) -> Self {
+        Self { config, handle: None, halted: false, starts: 0 }
+    }
+
+    fn watch(&mut self) {
+        if self.halted || self.handle.as_ref().is_some_and(GeneratorHandle::is_running) {
+            return;
+        }
+        if self.handle.take().is_some() {
+            tracing::error!(target: "generator", "the generator's thread panicked; starting another");
+        }
+        // The same seed again would repeat event ids.
+        let seed = self.config.seed.wrapping_add(self.starts);
+        self.starts += 1;
+        match GeneratorHandle::start(Config { seed, ..self.config.clone() }) {
+            Ok(handle) => self.handle = Some(handle),
+            Err(error) => tracing::error!(target: "generator", %error, "no traffic"),
+        }
+    }
+}
+
+impl Actor for Generator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.watch();
+        ctx.run_interval(TICK, |room, _| room.watch());
+    }
+}
+
+/// Supervisor → generator: make no more; answer when everything made has arrived, at the latest at `until`. None: there was no thread.
+#[derive(Message, Debug, Clone, Copy)]
+#[rtype(result = "Option<Report>")]
+pub struct Halt {
+    /// Patience.
+    pub until: Instant,
+}
+
+impl Handler<Halt> for Generator {
+    type Result = Option<Report>;
+
+    /// Blocks its arbiter, on which nothing else lives.
+    fn handle(&mut self, halt: Halt, _: &mut Self::Context) -> Self::Result {
+        self.halted = true;
+        self.handle.take()?.stop(halt.until)
+    }
+}

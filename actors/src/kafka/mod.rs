@@ -1,0 +1,76 @@
+//! Kafka as we use it: client configuration, topics and their identity, and the one file that is unsafe.
+
+pub mod native;
+pub mod topic;
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use tributary_core::settings::Kafka;
+
+/// What can go wrong with Kafka.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaError {
+    /// librdkafka's own error.
+    #[error("{doing}: {source}")]
+    Client {
+        /// What was tried.
+        doing: String,
+        /// Cause.
+        #[source]
+        source: rdkafka::error::KafkaError,
+    },
+    /// Anything else, in words.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl KafkaError {
+    pub(crate) fn client(doing: impl Into<String>, source: rdkafka::error::KafkaError) -> Self {
+        Self::Client { doing: doing.into(), source }
+    }
+}
+
+/// How long a question to the broker may take.
+pub const ASK: Duration = Duration::from_secs(5);
+
+/// What every client of ours has in common: where Kafka is, how to log in, who we are.
+pub fn client_config(settings: &Kafka, bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("client.id", "tributary")
+        .set("allow.auto.create.topics", "false")
+        .set("topic.metadata.refresh.interval.ms", "5000")
+        // Ten seconds by default: longer than an outage should echo.
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("log.connection.close", "false");
+    for (name, value) in &settings.properties {
+        config.set(name, value);
+    }
+    config
+}
+
+/// A consumer that never moves on its own: no auto commit, no reset, committed offsets never asked for position.
+pub fn consumer_config(settings: &Kafka, bootstrap: &str) -> ClientConfig {
+    let mut config = client_config(settings, bootstrap);
+    config
+        .set("group.id", &settings.group_id)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", settings.session_timeout.as_millis().to_string())
+        .set("heartbeat.interval.ms", "1000")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("check.crcs", "true")
+        // One second by default: a queue that is emptied faster than that would idle.
+        .set("fetch.queue.backoff.ms", "5")
+        .set("fetch.wait.max.ms", "100")
+        .set("queued.min.messages", "100000")
+        .set("queued.max.messages.kbytes", "16384");
+    for (name, value) in &settings.properties {
+        config.set(name, value);
+    }
+    config
+}

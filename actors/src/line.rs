@@ -1,0 +1,233 @@
+//! A line: one stream and the stores that it lands in; what pipelines are made from.
+//!
+//! Getting ready asks every part once: the topic (made if missing), its identity against what bronze's log says, the table, the
+//! database. Promises an error that says whose fault it is, so that one leg's trouble does not hold up the other.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use deltalake::logstore::LogStoreRef;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use tokio::runtime::Handle;
+use tributary_core::settings::Settings;
+use tributary_core::span::{Leg, Legs};
+use tributary_core::stream::Stream;
+use uuid::Uuid;
+
+use crate::kafka::topic::{self, Topic};
+use crate::kafka::{ASK, KafkaError};
+use crate::kafka_consumer::floors::{Floors, StoreFloors};
+use crate::lake::delta_log::{Commit, CommitError, DeltaLog, Move};
+use crate::lake::offsets::{Known, known, topic_app};
+use crate::lake::{LakeError, table};
+use crate::serving::{self, ServingError, refill};
+
+/// One stream and its stores.
+pub struct Line {
+    /// Declaration.
+    pub stream: Arc<Stream>,
+    /// All settings.
+    pub settings: Arc<Settings>,
+    /// Kafka.
+    pub bootstrap: String,
+    /// We own the broker: a topic that was recreated there was recreated by a wipe of our own data.
+    pub embedded_kafka: bool,
+    /// PostgreSQL.
+    pub database_url: String,
+    /// The bronze table.
+    pub table: LogStoreRef,
+    /// For questions that block.
+    pub runtime: Handle,
+}
+
+/// What a pipeline must know about the topic.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// The topic.
+    pub topic: Topic,
+    /// Which of that name.
+    pub incarnation: i32,
+}
+
+/// Why a pipeline cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReady {
+    /// Kafka does not answer.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// A leg's store does not answer; the other leg may begin.
+    #[error("{leg}: {why}")]
+    Leg {
+        /// Whose store.
+        leg: Leg,
+        /// In words.
+        why: String,
+    },
+    /// A person must decide.
+    #[error("{0}")]
+    Person(String),
+    /// No retry mends it.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl Line {
+    /// Asks every part that these legs need.
+    ///
+    /// # Errors
+    /// See [`NotReady`].
+    pub async fn ready(&self, legs: Legs) -> Result<Ready, NotReady> {
+        let topic = topic::ensure(&self.settings.kafka, &self.bootstrap, &self.stream.topic).await?;
+        if legs.has(Leg::Serving) {
+            serving::prepare(&self.database_url, &self.stream).await.map_err(not_ready_serving)?;
+        }
+        let incarnation = if legs.has(Leg::Bronze) {
+            table::ensure(&self.table, &self.stream).await.map_err(not_ready_bronze)?;
+            self.identify(&topic, legs).await?
+        } else {
+            self.identify_from_windows(&topic).await?
+        };
+        if legs.has(Leg::Serving) {
+            let record = async {
+                let mut connection = serving::connect(&self.database_url).await?;
+                serving::offsets::record_incarnation(&mut connection, &topic.name, &topic.id, incarnation).await
+            };
+            record.await.map_err(not_ready_serving)?;
+        }
+        Ok(Ready { topic, incarnation })
+    }
+
+    /// Which incarnation this topic is, by bronze's log; the first one is adopted without asking.
+    async fn identify(&self, topic: &Topic, legs: Legs) -> Result<i32, NotReady> {
+        let mut log = DeltaLog::open(self.table.clone()).await.map_err(not_ready_bronze)?;
+        match known(&log, &topic.name, &topic.id) {
+            Known::As(n) => Ok(n),
+            Known::Nothing => {
+                let first = if legs.has(Leg::Serving) { self.first_incarnation(topic).await? } else { 1 };
+                adopt(&mut log, topic, first).await
+            }
+            Known::Another(n) if self.embedded_kafka => {
+                tracing::warn!(
+                    topic = topic.name,
+                    incarnation = n + 1,
+                    "the embedded broker was wiped: its topic is a new one and begins at offset 0; what the stores have stays"
+                );
+                adopt(&mut log, topic, n + 1).await
+            }
+            Known::Another(_) => Err(NotReady::Person(format!(
+                "topic {} is not the one that bronze knows (recreated, or another cluster): its id is {} now. If that is right: \
+                 tributary topic adopt {}",
+                topic.name, topic.id, self.stream.name
+            ))),
+        }
+    }
+
+    /// A lake without this topic: the windows may know it, or another of its name, from before the lake was lost.
+    async fn first_incarnation(&self, topic: &Topic) -> Result<i32, NotReady> {
+        let remembered = async {
+            let mut connection = serving::connect(&self.database_url).await?;
+            let own = serving::offsets::incarnation(&mut connection, &topic.name, &topic.id).await?;
+            let newest = serving::offsets::newest_incarnation(&mut connection, &topic.name).await?;
+            Ok(own.unwrap_or_else(|| newest.map_or(1, |n| n + 1)))
+        };
+        remembered.await.map_err(not_ready_serving)
+    }
+
+    /// The same for a process without the bronze leg: its log if it can be read, else what PostgreSQL remembers.
+    async fn identify_from_windows(&self, topic: &Topic) -> Result<i32, NotReady> {
+        if let Ok(log) = DeltaLog::open(self.table.clone()).await
+            && let Known::As(n) = known(&log, &topic.name, &topic.id)
+        {
+            return Ok(n);
+        }
+        let remembered = async {
+            let mut connection = serving::connect(&self.database_url).await?;
+            serving::offsets::incarnation(&mut connection, &topic.name, &topic.id).await
+        };
+        remembered.await.map_err(not_ready_serving)?.ok_or_else(|| NotReady::Leg {
+            leg: Leg::Serving,
+            why: format!("topic {} was not adopted yet, which bronze's leg does: run it once first", topic.name),
+        })
+    }
+
+    /// Where the stores are.
+    pub fn floors(&self, ready: &Ready, legs: Legs) -> StoreFloors {
+        StoreFloors {
+            topic: ready.topic.name.clone(),
+            incarnation: ready.incarnation,
+            stream: self.stream.name.clone(),
+            legs,
+            lake: self.table.clone(),
+            database_url: self.database_url.clone(),
+            runtime: self.runtime.clone(),
+            head: Mutex::new(None),
+        }
+    }
+
+    /// Before the serving leg reads on its own: counts from bronze what Kafka no longer has.
+    ///
+    /// # Errors
+    /// When a store does not answer; nothing was counted then, or all of it.
+    pub async fn refill(&self, ready: &Ready, partitions: &[i32]) -> Result<(), NotReady> {
+        let serving = |why: String| NotReady::Leg { leg: Leg::Serving, why };
+        let (floors, wanted) = (self.floors(ready, Legs::only(Leg::Serving)), partitions.to_vec());
+        let config = crate::kafka::client_config(&self.settings.kafka, &self.bootstrap);
+        let topic = ready.topic.name.clone();
+        let asked = tokio::task::spawn_blocking(move || {
+            let floors = floors.read(&wanted)?;
+            let client: BaseConsumer = config.create().map_err(|e| e.to_string())?;
+            let mut ranges = BTreeMap::new();
+            for (partition, floor) in floors {
+                let (low, _) = client.fetch_watermarks(&topic, partition, ASK).map_err(|e| e.to_string())?;
+                let from = floor.resolve(low)[Leg::Serving as usize];
+                if let Some(to) = floor.bronze.filter(|to| from < low && from < *to) {
+                    ranges.insert(partition, (from, to));
+                }
+            }
+            Ok::<_, String>(ranges)
+        });
+        let ranges = asked.await.map_err(|e| serving(e.to_string()))?.map_err(serving)?;
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        refill::refill(&self.stream, ready.incarnation, &self.table, &self.database_url, &ranges)
+            .await
+            .map_err(|e| NotReady::Leg { leg: Leg::Serving, why: e.to_string() })
+    }
+}
+
+/// Writes down in bronze's log which incarnation a topic is.
+///
+/// # Errors
+/// When the log cannot be written.
+pub async fn adopt(log: &mut DeltaLog, topic: &Topic, incarnation: i32) -> Result<i32, NotReady> {
+    let app = topic_app(&topic.name, &topic.id);
+    let commit = Commit {
+        id: Uuid::new_v4(),
+        operation: "ADOPT TOPIC",
+        adds: Vec::new(),
+        removes: Vec::new(),
+        moves: vec![Move { app: app.clone(), expected: None, next: i64::from(incarnation) }],
+    };
+    match log.commit(&commit).await {
+        Ok(_) => Ok(incarnation),
+        // Another instance was first; what it wrote holds.
+        Err(CommitError::Foreign(_)) => log.txn(&app).and_then(|n| i32::try_from(n).ok()).ok_or_else(|| NotReady::Leg {
+            leg: Leg::Bronze,
+            why: "the topic's incarnation was not written".to_owned(),
+        }),
+        Err(error @ CommitError::TableChanged(_)) => Err(NotReady::Fatal(error.to_string())),
+        Err(CommitError::Store(error)) => Err(not_ready_bronze(error)),
+    }
+}
+
+fn not_ready_bronze(error: LakeError) -> NotReady {
+    match error {
+        LakeError::Delta { .. } => NotReady::Leg { leg: Leg::Bronze, why: error.to_string() },
+        LakeError::Refused { .. } | LakeError::Location { .. } => NotReady::Fatal(error.to_string()),
+    }
+}
+
+fn not_ready_serving(error: ServingError) -> NotReady {
+    if error.is_permanent() { NotReady::Fatal(error.to_string()) } else { NotReady::Leg { leg: Leg::Serving, why: error.to_string() } }
+}

@@ -1,0 +1,160 @@
+//! `offset_ledger`: what each leg has made durable, how far that is behind Kafka, and which leg stalls.
+//!
+//! Writes Kafka's group offsets last, for other people's lag dashboards; they are never read for position. Reports a leg that owes
+//! something and has made nothing durable for too long; what follows from that is the supervisor's to decide.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use actix::{Actor, AsyncContext, Context, Handler};
+use tributary_core::span::{Leg, Legs};
+
+use crate::gate::{Gate, Load};
+use crate::kafka_consumer::Control;
+use crate::messages::{Cause, Drain, Durable};
+use crate::progress::Progress;
+use crate::room::{MAILBOX, Pulse, Reports, Tombstone};
+use crate::telemetry::{LegMeter, StreamMeter};
+
+/// The name of this room.
+pub const NAME: &str = "offset_ledger";
+
+const TICK: Duration = Duration::from_millis(250);
+const COMMIT: Duration = Duration::from_secs(2);
+/// With the gate shut, a leg that stalls holds up the other: patience is shorter then.
+const SHUT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What the ledger is told at its birth.
+pub struct Config {
+    /// Stream, for labels.
+    pub stream: String,
+    /// Legs of the pipeline.
+    pub legs: Legs,
+    /// A leg may owe for this long.
+    pub stall_after: Duration,
+    /// Whether offsets go to Kafka's group: the main pipeline's do.
+    pub commits_to_group: bool,
+}
+
+/// The room.
+pub struct OffsetLedger {
+    config: Config,
+    progress: Progress,
+    gate: Arc<Gate>,
+    consumer: Sender<Control>,
+    reports: Reports,
+    pulse: Pulse,
+    meter: StreamMeter,
+    legs: Vec<(Leg, LegMeter)>,
+    committed: BTreeMap<i32, i64>,
+    committed_at: Instant,
+    /// Since when the gate has been more than nine tenths full.
+    full_since: Option<Instant>,
+    _tombstone: Tombstone,
+}
+
+impl OffsetLedger {
+    /// For one pipeline.
+    pub fn new(config: Config, progress: Progress, gate: Arc<Gate>, consumer: Sender<Control>, reports: Reports, pulse: Pulse) -> Self {
+        let meter = StreamMeter::new(&config.stream);
+        let legs = config.legs.iter().map(|leg| (leg, LegMeter::new(&config.stream, leg))).collect();
+        let _tombstone = reports.tombstone(NAME);
+        Self {
+            config,
+            progress,
+            gate,
+            consumer,
+            reports,
+            pulse,
+            meter,
+            legs,
+            committed: BTreeMap::new(),
+            committed_at: Instant::now(),
+            full_since: None,
+            _tombstone,
+        }
+    }
+
+    fn tick(&mut self) {
+        let _busy = self.pulse.busy();
+        let load = self.gate.load();
+        self.meter.gate(load.rows, load.bytes);
+        for (partition, p) in self.progress.partitions() {
+            for (leg, meter) in &self.legs {
+                let next = p.durable[*leg as usize];
+                meter.position(partition, next, p.watermarks.map(|(_, high)| high - next));
+            }
+        }
+        self.watch_for_stalls(load);
+        if self.committed_at.elapsed() >= COMMIT {
+            self.commit();
+        }
+    }
+
+    fn watch_for_stalls(&mut self, load: Load) {
+        let limit = self.gate.limit();
+        let full = load.rows * 10 > limit.rows * 9 || load.bytes * 10 > limit.bytes * 9;
+        if full {
+            self.full_since.get_or_insert_with(Instant::now);
+        } else {
+            self.full_since = None;
+        }
+        let shut = self.full_since.is_some_and(|since| since.elapsed() > SHUT_PATIENCE);
+        let patience = if shut { SHUT_PATIENCE } else { self.config.stall_after };
+        for (leg, _) in &self.legs {
+            if self.progress.stalled_since(*leg).is_some_and(|since| since.elapsed() > patience) {
+                self.reports.trouble(NAME, Cause::Stalled(*leg));
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        self.committed_at = Instant::now();
+        if !self.config.commits_to_group {
+            return;
+        }
+        let offsets: BTreeMap<i32, i64> = self
+            .progress
+            .partitions()
+            .into_iter()
+            .filter_map(|(partition, p)| Some((partition, self.config.legs.iter().map(|leg| p.durable[leg as usize]).min()?)))
+            .collect();
+        let moved: Vec<(i32, i64)> =
+            offsets.iter().filter(|(p, next)| self.committed.get(*p) != Some(*next)).map(|(p, next)| (*p, *next)).collect();
+        if !moved.is_empty() {
+            let _ = self.consumer.send(Control::Commit(moved));
+        }
+        self.committed = offsets;
+    }
+}
+
+impl Actor for OffsetLedger {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(2 * MAILBOX);
+        ctx.run_interval(TICK, |ledger, _| ledger.tick());
+    }
+}
+
+impl Handler<Durable> for OffsetLedger {
+    type Result = ();
+
+    fn handle(&mut self, durable: Durable, _: &mut Self::Context) {
+        if durable.generation == self.reports.generation {
+            self.progress.durable(durable.leg, &durable.spans);
+        }
+    }
+}
+
+impl Handler<Drain> for OffsetLedger {
+    type Result = ();
+
+    fn handle(&mut self, drain: Drain, _: &mut Self::Context) {
+        self.tick();
+        self.commit();
+        drain.done.done(Leg::Bronze);
+    }
+}
