@@ -3,6 +3,9 @@
 //! Each test names the findings that the report must hold, all of them: a check that is removed turns a test red, and so does a check
 //! that cries wolf.
 
+// The helpers of a test are tests as well, and clippy does not know.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 #[path = "audit/postgres.rs"]
 mod postgres;
 #[path = "audit/world.rs"]
@@ -200,6 +203,21 @@ fn rejected_rows_are_rows_and_in_no_window() {
     let (_, report) = world.audit(&[]);
     let statuses = json!({"ok": 17, "malformed": 1, "tombstone": 1, "ancient": 1});
     assert_eq!(report["streams"][0]["bronze"]["statuses"], statuses);
+}
+
+#[test]
+fn a_status_that_nobody_declares_is_named() {
+    let mut world = World::new();
+    world.put(draft(&[(1, 0, 0, 2)], vec![Row::of((1, 0), 0), Row { status: "fine", ..Row::of((1, 0), 1) }]));
+    assert_eq!(world.findings(LAKE), ["unreadable 0#1 [[1,2]]"]);
+}
+
+#[test]
+fn a_valid_row_without_an_event_time_cannot_be_counted() {
+    let mut world = World::new();
+    world.put(draft(&[(1, 0, 0, 2)], vec![Row::of((1, 0), 0), Row { event: None, ..Row::of((1, 0), 1) }]));
+    world.serve(&[(1, 0, 2)]);
+    assert_eq!(world.findings(&[]), ["event_date 0#1 [[1,2]]", "unkeyed"]);
 }
 
 #[test]

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use super::finding::{Finding, Kind};
 use super::ranges::Ranges;
-use super::report::{Finding, Kind, PartitionReport, Watermarks};
+use super::report::{PartitionReport, Watermarks};
 use super::spans::Place;
 
 /// Kafka's watermarks by partition.

@@ -9,11 +9,12 @@
 //! - [`serving`] (with [`sql`]): offsets and windows out of one transaction.
 //! - [`lake`]: the Delta log: next offsets, live files and the spans in their tags ([`spans`]).
 //! - [`scan`]: the rows themselves, folded into a [`tally`] of [`offsets`] and a [`recount`] of the windows.
-//! - [`prove`]: one partition judged. [`windows`]: one window table judged.
-//! - [`broker`]: Kafka's watermarks, beside both.
+//! - [`verdict`]: what it all means. [`prove`]: one partition judged. [`windows`]: one window table judged.
+//! - [`broker`]: Kafka's watermarks, beside both legs ([`legs`]).
 //! - [`report`]: what comes out; [`text`]: the same for people.
 
 mod broker;
+pub(crate) mod finding;
 mod lake;
 mod legs;
 mod offsets;
@@ -28,6 +29,7 @@ mod sql;
 mod stream;
 mod tally;
 pub(crate) mod text;
+mod verdict;
 mod windows;
 
 use std::collections::BTreeMap;

@@ -3,8 +3,9 @@
 //! Promises: each offset between the first that anything names and the stored next one is exactly one of row, hole, lost or missing;
 //! and each finding names the exact offsets.
 
+use super::finding::{Finding, Kind};
 use super::ranges::Ranges;
-use super::report::{BronzePartition, Finding, Kind};
+use super::report::BronzePartition;
 use super::spans::{Claims, Place};
 use super::tally::Partition;
 

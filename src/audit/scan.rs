@@ -21,10 +21,10 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::reader::ChunkReader;
 use tributary_core::stream::Stream;
 
+use super::finding::{Finding, Kind};
 use super::lake::{Lake, LiveFile};
 use super::ranges::Ranges;
 use super::recount::{Rows, Symbols, WindowPlans};
-use super::report::{Finding, Kind};
 use super::spans::Place;
 use super::tally::{Class, FileCheck, Tally};
 

@@ -1,4 +1,4 @@
-//! One stream, from asking the stores to the verdict.
+//! One stream: which store is asked when. What the answers mean is in [`super::verdict`].
 //!
 //! The order is what makes an audit of a live system possible. PostgreSQL's moment comes first; bronze only grows, so it is waited
 //! for until it has everything that PostgreSQL had counted, and rows beyond that are left out of the recount. Kafka comes last:
@@ -10,33 +10,32 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tributary_core::stream::Stream;
 
+use super::finding::{Finding, Kind};
 use super::lake::{Head, Lake, LiveFile};
 use super::legs::{self, Marks};
-use super::prove::{self, Stored};
-use super::ranges::Ranges;
 use super::recount::Symbols;
-use super::report::{
-    BrokerReport, BronzeReport, Finding, Kind, PartitionReport, ServingPartition, ServingReport, State, StreamReport,
-};
+use super::report::{BrokerReport, BronzeReport, PartitionReport, ServingPartition, ServingReport, State, StreamReport};
 use super::scan::{self, Counted, Plan};
 use super::serving::{self, Snapshot};
-use super::spans::{Claims, Place, first_app, ingest_app, topic_app};
+use super::spans::Place;
 use super::tally::Tally;
-use super::{Progress, Request, Stores, broker, windows};
+use super::verdict::stored;
+use super::{Progress, Request, Stores, broker};
 
 const POLL: Duration = Duration::from_millis(200);
 /// Compaction may remove a file between reading the log and reading the file; not for ever.
 const RESCANS: u32 = 3;
 
-struct Audit<'a> {
+/// An audit of one stream under way.
+pub(super) struct Audit<'a> {
     stores: &'a Stores,
-    request: &'a Request,
-    stream: &'a Stream,
+    pub(super) request: &'a Request,
+    pub(super) stream: &'a Stream,
     progress: &'a dyn Progress,
-    symbols: Symbols,
+    pub(super) symbols: Symbols,
     deadline: Instant,
-    report: StreamReport,
-    partitions: BTreeMap<Place, PartitionReport>,
+    pub(super) report: StreamReport,
+    pub(super) partitions: BTreeMap<Place, PartitionReport>,
 }
 
 /// Audits one stream.
@@ -61,7 +60,7 @@ pub(crate) async fn audit(stores: &Stores, request: &Request, stream: &Stream, p
 }
 
 impl Audit<'_> {
-    fn find(&mut self, finding: Finding) {
+    pub(super) fn find(&mut self, finding: Finding) {
         self.report.findings.push(finding);
     }
 
@@ -87,7 +86,7 @@ impl Audit<'_> {
     }
 
     /// Kafka's watermarks now.
-    fn marks(&mut self) -> Option<Marks> {
+    pub(super) fn marks(&mut self) -> Option<Marks> {
         let asked = match &self.stores.brokers {
             Some(brokers) => tokio::task::block_in_place(|| broker::watermarks(brokers, &self.stream.topic)),
             None => Err(anyhow::anyhow!("no broker is known")),
@@ -138,7 +137,7 @@ impl Audit<'_> {
         !left.is_zero()
     }
 
-    fn partition(&mut self, place: Place) -> &mut PartitionReport {
+    pub(super) fn partition(&mut self, place: Place) -> &mut PartitionReport {
         let report = self.partitions.entry(place).or_default();
         (report.incarnation, report.partition) = place;
         report
@@ -160,7 +159,8 @@ impl Audit<'_> {
                 let offsets = head.as_ref().map(|head| stored(head, topic)).unwrap_or_default();
                 let offsets: BTreeMap<Place, i64> = offsets.into_iter().filter_map(|(p, s)| Some((p, s.next?))).collect();
                 let behind = needed.iter().any(|(place, next)| offsets.get(place).is_none_or(|has| has < next));
-                if !(behind || !legs::reached(&offsets, target)) || !self.patient().await {
+                let there = !behind && legs::reached(&offsets, target);
+                if there || !self.patient().await {
                     break;
                 }
             }
@@ -195,120 +195,6 @@ impl Audit<'_> {
         }
         anyhow::bail!("files vanish faster than they can be read")
     }
-
-    fn judge(&mut self, head: Head, files: &[LiveFile], mut tally: Tally) -> Tally {
-        let topic = self.stream.topic.clone();
-        let mut stored = stored(&head, &topic);
-        let mut claims: HashMap<Place, Claims> = HashMap::new();
-        for file in files {
-            for span in file.spans.iter().flatten() {
-                claims.entry(span.place).or_default().add(span, file.committed);
-            }
-            if let Some(tag) = &file.bad_tag {
-                self.find(Finding::new(Kind::Unreadable, format!("its tag cannot be read: {tag}")).in_file(&file.path));
-            }
-        }
-        for (path, error) in std::mem::take(&mut tally.broken) {
-            self.find(Finding::new(Kind::Unreadable, error).in_file(path));
-        }
-        self.report.findings.append(&mut tally.findings);
-        let places = claims.keys().chain(tally.partitions.keys()).copied().collect::<Vec<_>>();
-        places.into_iter().for_each(|place| _ = stored.entry(place).or_default());
-
-        let bronze = &mut self.report.bronze;
-        bronze.state = State::Checked;
-        bronze.version = head.version;
-        bronze.files = files.len();
-        bronze.bytes = files.iter().map(|file| file.size).sum();
-        bronze.files_without_tags = files.iter().filter(|file| file.spans.is_none() && file.bad_tag.is_none()).count();
-        bronze.statuses = std::mem::take(&mut tally.statuses);
-        bronze.rows = bronze.statuses.values().sum();
-        bronze.topics = head.txns.iter().filter_map(|(app, n)| Some((topic_app(app, &topic)?.to_string(), *n))).collect();
-
-        for (place, offsets) in stored {
-            let (claims, rows) = (claims.get_mut(&place), tally.partitions.get_mut(&place));
-            let (report, findings) = prove::partition(place, offsets, claims, rows, !self.request.no_holes);
-            self.report.bronze.missing += report.missing;
-            self.report.bronze.twice += report.twice;
-            self.report.bronze.holes += report.holes;
-            self.report.bronze.lost += report.lost;
-            self.partition(place).bronze = Some(report);
-            self.report.findings.extend(findings);
-        }
-        tally
-    }
-
-    fn windows(&mut self, snapshot: &Snapshot, tally: Option<&Tally>) {
-        let mut provable = true;
-        for (place, next) in &snapshot.offsets {
-            let bronze = self.partition(*place).bronze.as_ref().and_then(|bronze| bronze.next);
-            let at = bronze.unwrap_or(0);
-            if at < *next {
-                provable = false;
-                let detail = format!("bronze behind serving by {}: the windows hold [{at}, {next}), bronze does not", next - at);
-                self.find(Finding::at(*place, Kind::BronzeBehind, Ranges::of(at, *next), detail));
-            }
-        }
-        for (id, incarnation) in &snapshot.topics {
-            if let Some(other) = self.report.bronze.topics.get(id).filter(|other| *other != incarnation) {
-                let detail = format!("topic id {id} is incarnation {other} in bronze and {incarnation} in PostgreSQL");
-                self.find(Finding::new(Kind::Incarnation, detail));
-            }
-        }
-        let Some(tally) = tally.filter(|_| provable) else {
-            self.report.serving.state = State::NotProvable;
-            self.report.serving.reason = Some("bronze does not hold what the windows counted".into());
-            return;
-        };
-        self.report.serving.state = State::Checked;
-        if tally.recount.unkeyed > 0 {
-            let detail = format!("{} valid rows have no event time, no group or nothing to add", tally.recount.unkeyed);
-            self.find(Finding::new(Kind::Unkeyed, detail));
-        }
-        for ((window, stored), recount) in self.stream.windows.iter().zip(&snapshot.tables).zip(&tally.recount.counts) {
-            let missing = serving::Stored::default();
-            let report = windows::compare(self.stream, window, stored.as_ref().unwrap_or(&missing), recount, &self.symbols);
-            let detail = match stored {
-                None => Some(format!("table realtime.{} is missing", window.table)),
-                Some(_) if report.mismatched > 0 => {
-                    Some(format!("realtime.{}: {} rows differ, drift {}", window.table, report.mismatched, report.drift))
-                }
-                Some(_) => None,
-            };
-            if let Some(detail) = detail {
-                self.find(Finding { table: Some(window.table.clone()), ..Finding::new(Kind::Window, detail) });
-            }
-            self.report.serving.mismatched += report.mismatched;
-            self.report.serving.drift = self.report.serving.drift.saturating_add(report.drift);
-            self.report.serving.tables.push(report);
-        }
-    }
-
-    fn beside_broker(&mut self, target: &Marks) {
-        let marks = self.marks();
-        if marks.is_none() && (self.request.require_broker || self.request.drained) {
-            let reason = self.report.broker.reason.clone().unwrap_or_default();
-            self.find(Finding::new(Kind::NotChecked, format!("broker: {reason}")));
-        }
-        legs::place_marks(&mut self.partitions, &marks.unwrap_or_default());
-        for (place, report) in &self.partitions {
-            self.report.findings.extend(legs::beside_broker(*place, report));
-            self.report.findings.extend(legs::not_drained(*place, report, target, self.request.bronze_only));
-        }
-    }
-}
-
-/// What the log stores, by incarnation and partition.
-fn stored(head: &Head, topic: &str) -> BTreeMap<Place, Stored> {
-    let mut stored: BTreeMap<Place, Stored> = BTreeMap::new();
-    for (app, version) in &head.txns {
-        if let Some(place) = ingest_app(app, topic) {
-            stored.entry(place).or_default().next = Some(*version);
-        } else if let Some(place) = first_app(app, topic) {
-            stored.entry(place).or_default().first = Some(*version);
-        }
-    }
-    stored
 }
 
 /// Which rows the windows should hold.

@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::finding::{Finding, Kind};
 use super::offsets::Offsets;
 use super::ranges::Ranges;
 use super::recount::Recount;
-use super::report::{Finding, Kind};
 use super::spans::{Place, TagSpan, lost_range};
 
 const DAY_US: i64 = 86_400_000_000;

@@ -166,7 +166,7 @@ fn shortened(detail: &str) -> String {
     }
 }
 
-fn kind(kind: super::report::Kind) -> String {
+fn kind(kind: super::finding::Kind) -> String {
     // The same words as in the document.
     serde_json::to_value(kind).ok().and_then(|value| Some(value.as_str()?.to_string())).unwrap_or_default()
 }

@@ -3,7 +3,6 @@
 //! The report goes to stdout, as a table or as JSON; messages and the progress bar go to stderr. Exits 0 when everything is right,
 //! 1 when anything differs or could not be checked, 2 when it was called wrongly.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,7 +12,8 @@ use tributary_core::settings::Settings;
 use tributary_core::settings::unit::{Kind, Time};
 use tributary_core::stream::Stream;
 
-use crate::audit::{self, Progress, Request, Stores, text};
+use super::output::{self, Usage};
+use crate::audit::{self, Brokers, Progress, Request, Stores, text};
 
 /// Prove from the stores that every record is in the lake once and in every window once
 ///
@@ -54,14 +54,13 @@ pub(crate) struct Args {
     limit: usize,
 }
 
-/// Runs the audit over the declared streams, with the addresses of embedded parts already in `stores`.
+/// Runs the audit over the declared streams.
 pub(crate) fn run(args: &Args, stores: &Stores, mut streams: Vec<Stream>) -> Result<ExitCode> {
     if let Some(name) = &args.stream {
         let known: Vec<String> = streams.iter().map(|stream| stream.name.clone()).collect();
         streams.retain(|stream| stream.name == *name);
         if streams.is_empty() {
-            eprintln!("error: no stream {name} is declared; there is {}", known.join(", "));
-            return Ok(ExitCode::from(2));
+            return Err(Usage(format!("no stream {name} is declared; there is {}", known.join(", "))).into());
         }
     }
     let request = Request {
@@ -74,37 +73,24 @@ pub(crate) fn run(args: &Args, stores: &Stores, mut streams: Vec<Stream>) -> Res
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start a runtime")?;
     let report = runtime.block_on(audit::audit(stores, &request, &streams, &Bar::new()));
-    let text = match args.json {
-        true => serde_json::to_string_pretty(&report).context("cannot write the report as JSON")? + "\n",
-        false => text::render(&report, args.limit),
-    };
-    // Whoever reads the report may stop reading: the verdict is in the exit status all the same.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
     if args.json {
+        output::print_json(&report)?;
         eprintln!("{}", text::verdict(&report));
+    } else {
+        output::print(&text::render(&report, args.limit))?;
     }
     Ok(ExitCode::from(if report.ok { 0 } else { 1 }))
 }
 
-/// Where the stores are: what is set, else what a running `up` left in `<data>/run.json`.
+/// Where the stores are, by settings that know of a running `up`.
 pub(crate) fn stores(settings: &Settings) -> Stores {
-    let running = std::fs::read(std::path::Path::new(&settings.data_dir).join("run.json")).unwrap_or_default();
-    let running: Running = serde_json::from_slice(&running).unwrap_or_default();
-    let servers = settings.kafka.bootstrap_servers.clone().or(running.kafka);
+    let properties = settings.kafka.properties.clone();
     Stores {
         lake: settings.lake.url.clone(),
         lake_options: settings.lake.options.clone(),
-        database_url: settings.serving.database_url.clone().or(running.database_url),
-        brokers: servers
-            .map(|bootstrap_servers| audit::Brokers { bootstrap_servers, properties: settings.kafka.properties.clone() }),
+        database_url: settings.serving.database_url.clone(),
+        brokers: settings.kafka.bootstrap_servers.clone().map(|bootstrap_servers| Brokers { bootstrap_servers, properties }),
     }
-}
-
-/// What of `<data>/run.json` matters here.
-#[derive(Debug, Default, serde::Deserialize)]
-struct Running {
-    kafka: Option<String>,
-    database_url: Option<String>,
 }
 
 struct Bar(ProgressBar);

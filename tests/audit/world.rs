@@ -323,7 +323,15 @@ impl World {
     pub(crate) fn command_line(&self, flags: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tributary"));
         command.arg("audit").args(flags).current_dir(self.dir.path());
-        for name in ["KAFKA_BOOTSTRAP_SERVERS", "KAFKA_TOPIC", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB", "POSTGRES_USER"] {
+        for name in [
+            "TRIBUTARY_CONFIG",
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "KAFKA_TOPIC",
+            "POSTGRES_HOST",
+            "POSTGRES_PORT",
+            "POSTGRES_DB",
+            "POSTGRES_USER",
+        ] {
             command.env_remove(name);
         }
         command.env("LAKEHOUSE_PATH", self.dir.path().join("lake")).env("TRIBUTARY_STREAMS", self.dir.path().join("streams"));
