@@ -214,7 +214,7 @@ impl Group {
     }
 
     /// The protocol that every member knows and most prefer.
-    fn choose_protocol(&self) -> Option<StrBytes> {
+    pub(crate) fn choose_protocol(&self) -> Option<StrBytes> {
         let known = |name: &StrBytes| self.members.values().all(|m| m.protocols.iter().any(|(n, _)| n == name));
         let mut votes: BTreeMap<StrBytes, usize> = BTreeMap::new();
         for m in self.members.values() {

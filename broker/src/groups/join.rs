@@ -150,16 +150,29 @@ impl Group {
         if self.leader.as_ref() == Some(old) {
             self.leader = Some(id.clone());
         }
-        let same = was.protocols == join.protocols;
         let may_skip = join.may_skip;
         let mut m = member(join, None, was.arrival, now);
         m.assignment = was.assignment;
         m.synced = was.synced;
-        // A leader of an older version would assign anew, and the others would not hear of it.
-        let keeps_place = self.phase == Phase::Stable && same && (may_skip || self.leader.as_ref() != Some(&id));
-        if keeps_place {
+        if self.phase == Phase::Stable {
             self.members.insert(id.clone(), m);
-            let _ = answer.send(Ok(self.joined(&id, true)));
+            // What it subscribes to is not compared (its metadata also says what it owned, which is nothing now): the
+            // assignment holds as long as the protocol does.
+            if self.choose_protocol() == self.protocol {
+                let mut joined = self.joined(&id, true);
+                if !may_skip && joined.leader == id {
+                    // Told that it leads, an older client would assign anew, and the others would not hear of it.
+                    joined.leader = old.clone();
+                    joined.members.clear();
+                }
+                let _ = answer.send(Ok(joined));
+                return;
+            }
+            if let Some(m) = self.members.get_mut(&id) {
+                m.joining = Some(answer);
+            }
+            self.prepare_rebalance(now, "a static member came back with other protocols");
+            self.complete_join_if_all_are_here(now);
             return;
         }
         m.joining = Some(answer);

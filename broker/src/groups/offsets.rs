@@ -245,7 +245,6 @@ fn frame_at(bytes: &[u8], at: usize) -> Option<(Line, usize)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 mod tests {
     use super::*;
 

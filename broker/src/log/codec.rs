@@ -99,7 +99,6 @@ fn bad(what: &str) -> io::Error {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 mod tests {
     use super::*;
     use crate::log::batch::{place, testing};

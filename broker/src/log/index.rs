@@ -124,7 +124,6 @@ fn summary_of(bytes: &[u8]) -> Option<Summary> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 mod tests {
     use super::*;
 

@@ -141,7 +141,6 @@ impl Producers {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 mod tests {
     use super::*;
     use crate::log::batch::{self, testing};

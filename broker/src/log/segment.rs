@@ -187,7 +187,6 @@ pub(crate) fn not_a_batch(at: u64) -> io::Error {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 mod tests {
     use super::*;
     use crate::log::batch::testing;
