@@ -337,6 +337,17 @@ fn a_missing_an_extra_and_a_double_row_are_named() {
 }
 
 #[test]
+fn a_sum_may_be_wider_than_its_integers() {
+    let mut world = World::new();
+    let row = |offset| Row { kind: "buy", amount: i64::MAX, ..Row::of((1, 0), offset) };
+    world.put(draft(&[(1, 0, 0, 3)], (0..3).map(row).collect()));
+    world.serve(&[(1, 0, 3)]);
+    assert_eq!(world.findings(&[]), NOTHING);
+    world.sql("UPDATE realtime.revenue SET cents = cents - 1");
+    assert_eq!(world.findings(&[]), ["window revenue"]);
+}
+
+#[test]
 fn a_window_that_ends_elsewhere_is_named() {
     let world = World::served();
     world.sql("UPDATE realtime.revenue SET window_end = window_end + interval '1 s' WHERE window_start = '2026-01-02 00:00Z'");

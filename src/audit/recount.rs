@@ -17,8 +17,8 @@ pub(crate) const MAX_GROUP: usize = 3;
 /// The number of a text that is null.
 pub(crate) const NULL: u32 = u32::MAX;
 
-/// What a table counts, by window and key.
-pub(crate) type Counts = HashMap<Key, i64, ahash::RandomState>;
+/// What a table counts, by window and key. Wider than any single number: sums of 64-bit integers must not wrap.
+pub(crate) type Counts = HashMap<Key, i128, ahash::RandomState>;
 
 /// Texts and their numbers.
 #[derive(Debug, Default)]
@@ -156,9 +156,7 @@ impl Recount {
             match amount {
                 Some(amount) if !group.contains(&NULL) => {
                     let start = event_us.div_euclid(plan.every_us) * plan.every_us;
-                    let count = counts.entry((start, group)).or_default();
-                    // PostgreSQL's bigint cannot hold more either: at the limit the two differ, which is what they should do.
-                    *count = count.saturating_add(amount);
+                    *counts.entry((start, group)).or_default() += i128::from(amount);
                 }
                 _ => self.unkeyed += 1,
             }
@@ -174,8 +172,7 @@ impl Recount {
                 continue;
             }
             for (key, amount) in theirs {
-                let count = ours.entry(key).or_default();
-                *count = count.saturating_add(amount);
+                *ours.entry(key).or_default() += amount;
             }
         }
     }

@@ -104,7 +104,7 @@ pub(crate) struct ServingReport {
     /// Rows that differ, over all tables.
     pub(crate) mismatched: u64,
     /// Sum of the absolute differences.
-    pub(crate) drift: u64,
+    pub(crate) drift: u128,
     /// By table.
     pub(crate) tables: Vec<TableReport>,
 }
@@ -121,7 +121,7 @@ pub(crate) struct TableReport {
     /// Rows that differ.
     pub(crate) mismatched: u64,
     /// Sum of the absolute differences.
-    pub(crate) drift: u64,
+    pub(crate) drift: u128,
     /// Each of them.
     pub(crate) differences: Vec<Difference>,
 }
@@ -136,9 +136,9 @@ pub(crate) struct Difference {
     /// Group columns and their values; null where the stored row has null.
     pub(crate) key: BTreeMap<String, Option<String>>,
     /// In PostgreSQL; null: no row.
-    pub(crate) stored: Option<i64>,
+    pub(crate) stored: Option<i128>,
     /// By bronze; null: no event.
-    pub(crate) recount: Option<i64>,
+    pub(crate) recount: Option<i128>,
 }
 
 /// What is wrong with a row of a window table.

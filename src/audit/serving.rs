@@ -110,8 +110,8 @@ async fn read_table(connection: &mut PgConnection, stream: &Stream, window: &Win
     while let Some(row) = rows.try_next().await? {
         let (start, end): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
         let key = (start, group(&row, window.group_by.len(), symbols)?);
-        // A null number is not the number that bronze says, whatever that is; nor is zero for a count.
-        let number: Option<i64> = row.try_get(2 + MAX_GROUP)?;
+        let text: &str = row.try_get(2 + MAX_GROUP)?;
+        let number: i128 = text.parse().with_context(|| format!("`{text}` is not a whole number"))?;
         stored.rows += 1;
         if stored.counts.contains_key(&key) {
             stored.twice.push(key);
@@ -120,7 +120,7 @@ async fn read_table(connection: &mut PgConnection, stream: &Stream, window: &Win
             stored.bad_end.push(key);
         }
         let count = stored.counts.entry(key).or_default();
-        *count = count.saturating_add(number.unwrap_or(0));
+        *count = count.saturating_add(number);
     }
     Ok(stored)
 }

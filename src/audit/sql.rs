@@ -21,7 +21,7 @@ pub(crate) fn table(window: &Window) -> String {
 }
 
 /// All rows of a window's table: start and end in microseconds since 1970, three texts of the group (null where it is shorter), the
-/// number.
+/// number as text: a sum may be wider than any integer of PostgreSQL.
 pub(crate) fn rows(stream: &Stream, window: &Window) -> SqlStr {
     let mut groups = vec!["NULL::text".to_string(); MAX_GROUP];
     for (group, field) in groups.iter_mut().zip(&window.group_by) {
@@ -29,7 +29,7 @@ pub(crate) fn rows(stream: &Stream, window: &Window) -> SqlStr {
     }
     let sql = format!(
         "SELECT (extract(epoch FROM window_start) * 1000000)::bigint, (extract(epoch FROM window_end) * 1000000)::bigint, \
-         {}, {}::bigint FROM {}",
+         {}, {}::text FROM {}",
         groups.join(", "),
         quoted(window.measure.column()),
         table(window)

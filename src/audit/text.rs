@@ -74,7 +74,7 @@ fn windows(text: &mut String, stream: &StreamReport, limit: usize) -> fmt::Resul
 }
 
 fn describe(difference: &Difference) -> String {
-    let number = |n: Option<i64>| n.map_or_else(|| "no row".to_string(), |n| n.to_string());
+    let number = |n: Option<i128>| n.map_or_else(|| "no row".to_string(), |n| n.to_string());
     let key: Vec<String> =
         difference.key.iter().map(|(column, value)| format!("{column}={}", value.as_deref().unwrap_or("null"))).collect();
     let what = match difference.problem {
@@ -137,7 +137,7 @@ pub(crate) fn verdict(report: &Report) -> String {
     }
     if streams.iter().all(|s| s.serving.state == State::Checked) {
         let tables = sum(&|s| s.serving.tables.len() as u64);
-        let (mismatched, drift) = (sum(&|s| s.serving.mismatched), sum(&|s| s.serving.drift));
+        let (mismatched, drift) = (sum(&|s| s.serving.mismatched), streams.iter().map(|s| s.serving.drift).sum::<u128>());
         let _ = write!(line, " · windows {tables} tables, mismatched={mismatched} drift={drift}");
     } else {
         line.push_str(" · windows not checked");

@@ -50,7 +50,7 @@ fn difference(
     window: &Window,
     (start, group): &Key,
     problem: Problem,
-    (stored, recount): (Option<i64>, Option<i64>),
+    (stored, recount): (Option<i128>, Option<i128>),
     symbols: &Symbols,
 ) -> Difference {
     let columns = window.group_by.iter().map(|field| stream.fields[*field].column.clone());

@@ -273,19 +273,19 @@ impl World {
              CREATE TABLE ops.topic_incarnations (topic text, topic_id text, incarnation int, adopted_at timestamptz);
              CREATE TABLE realtime.per_minute (window_start timestamptz, window_end timestamptz, event_kind text, source text,
                 events bigint, updated_at timestamptz);
-             CREATE TABLE realtime.revenue (window_start timestamptz, window_end timestamptz, cents bigint, updated_at timestamptz)",
+             CREATE TABLE realtime.revenue (window_start timestamptz, window_end timestamptz, cents numeric, updated_at timestamptz)",
         );
         let next = |place: (i32, i32)| offsets.iter().find(|o| (o.0, o.1) == place).map_or(i64::MIN, |o| o.2);
         let mut sql: Vec<String> = Vec::new();
         for (incarnation, partition, next) in offsets {
             sql.push(format!("INSERT INTO ops.stream_offsets VALUES ('clicks', {incarnation}, {partition}, {next}, now())"));
         }
-        let (mut events, mut cents) = (BTreeMap::<_, i64>::new(), BTreeMap::<_, i64>::new());
+        let (mut events, mut cents) = (BTreeMap::<_, i64>::new(), BTreeMap::<_, i128>::new());
         for row in self.files.values().flatten().filter(|row| row.status == "ok" && row.offset < next(row.place)) {
             let Some(event) = row.event else { continue };
             *events.entry((event / 60_000_000 * 60, row.kind, row.source)).or_default() += 1;
             if row.kind == "buy" {
-                *cents.entry(event / 3_600_000_000 * 3600).or_default() += row.amount;
+                *cents.entry(event / 3_600_000_000 * 3600).or_default() += i128::from(row.amount);
             }
         }
         for ((start, kind, source), n) in events {
