@@ -4,7 +4,6 @@
 //! 1 when it has not, 2 when it was called wrongly, 130 when it was interrupted; the truth is printed in each of these cases but
 //! the third, and covers exactly the records that were handed to Kafka's client.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,6 +23,8 @@ mod progress;
 mod send;
 mod values;
 
+use super::output::{Usage, print};
+use super::session::Session;
 use send::{End, Sender};
 use values::{count, moment, share};
 
@@ -124,42 +125,33 @@ impl Args {
             oversized: self.oversized,
         }
     }
-
-    fn bootstrap(&self, settings: &Settings) -> String {
-        let embedded = || format!("127.0.0.1:{}", settings.kafka.embedded_port);
-        self.bootstrap.clone().or_else(|| settings.kafka.bootstrap_servers.clone()).unwrap_or_else(embedded)
-    }
 }
 
-/// Sends the run into the topic of one of the declared streams.
-pub(crate) fn run(args: &Args, settings: &Settings, streams: &[Stream]) -> Result<ExitCode> {
-    let wrong_usage = |message: String| {
-        eprintln!("error: {message}");
-        Ok(ExitCode::from(2))
-    };
+/// Makes the run, sends it unless it is a dry one, prints the truth.
+pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
+    let streams = session.streams()?;
     let Some(stream) = streams.iter().find(|stream| stream.name == args.stream) else {
         let known: Vec<_> = streams.iter().map(|stream| stream.name.as_str()).collect();
-        return wrong_usage(format!("no stream {} is declared; there is {}", args.stream, known.join(", ")));
+        return Err(Usage(format!("no stream `{}` is declared; there is {}", args.stream, known.join(", "))).into());
     };
     if let Some(field) = foreign_field(stream) {
-        return wrong_usage(format!("stream {} needs a field {field}, which made-up events do not have", stream.name));
+        return Err(Usage(format!("stream {} needs a field `{field}`, which made-up events do not have", stream.name)).into());
     }
-    let plan = args.plan(settings, Utc::now().timestamp_micros());
-    if let Err(error) = plan.check(Utc::now().timestamp_micros(), &stream.limits) {
-        return wrong_usage(error.to_string());
-    }
+    let now_us = Utc::now().timestamp_micros();
+    let plan = args.plan(session.settings(), now_us);
+    plan.check(now_us, &stream.limits).map_err(|error| Usage(error.to_string()))?;
     if stream.fields != Stream::builtin().fields {
         eprintln!("note: {} is not declared as it was delivered; the truth goes by the delivered declaration", stream.name);
     }
 
     let (truth, end) = match args.dry_run {
         true => (make(&plan), End::Complete),
-        false => deliver(args, settings, stream, &plan)?,
+        false => deliver(args, session, stream, &plan)?,
     };
     let json = truth.to_json(Some(&plan));
     match &args.truth {
         Some(file) => std::fs::write(file, json).with_context(|| format!("cannot write the truth to {}", file.display()))?,
-        None => std::io::stdout().lock().write_all(json.as_bytes()).context("cannot write the truth to stdout")?,
+        None => print(&json)?,
     }
     Ok(match end {
         End::Complete => ExitCode::SUCCESS,
@@ -181,13 +173,14 @@ fn make(plan: &Plan) -> Truth {
     truth
 }
 
-fn deliver(args: &Args, settings: &Settings, stream: &Stream, plan: &Plan) -> Result<(Truth, End)> {
+fn deliver(args: &Args, session: &Session, stream: &Stream, plan: &Plan) -> Result<(Truth, End)> {
+    let settings = session.settings();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().context("cannot start a runtime")?;
     let stop = Arc::new(AtomicBool::new(false));
     runtime.spawn(interruption(Arc::clone(&stop)));
 
-    let bootstrap = args.bootstrap(settings);
+    let bootstrap = args.bootstrap.clone().map_or_else(|| session.kafka(), Ok)?;
     let name = args.topic.as_deref().unwrap_or(&stream.topic);
     let existed = runtime
         .block_on(topic::find(&settings.kafka, &bootstrap, name))
