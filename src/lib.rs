@@ -10,6 +10,7 @@
 
 mod audit;
 mod cli;
+mod console;
 pub mod embedded;
 
 pub use cli::main;

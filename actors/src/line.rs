@@ -82,7 +82,7 @@ impl Line {
             serving::prepare(&self.database_url, &self.stream).await.map_err(not_ready_serving)?;
         }
         let incarnation = if legs.has(Leg::Bronze) {
-            table::ensure(&self.table, &self.stream).await.map_err(not_ready_bronze)?;
+            self.ensure_table().await?;
             self.identify(&topic, legs).await?
         } else {
             self.identify_from_windows(&topic).await?
@@ -95,6 +95,16 @@ impl Line {
             record.await.map_err(not_ready_serving)?;
         }
         Ok(Ready { topic, incarnation })
+    }
+
+    /// On the runtime for work that blocks: creating and checking a table goes through deltalake's kernel, which does.
+    async fn ensure_table(&self) -> Result<(), NotReady> {
+        let (table, stream) = (self.table.clone(), Arc::clone(&self.stream));
+        let ensured = self.runtime.spawn(async move { table::ensure(&table, &stream).await });
+        match ensured.await {
+            Ok(ensured) => ensured.map_err(not_ready_bronze),
+            Err(panicked) => Err(NotReady::Leg { leg: Leg::Bronze, why: panicked.to_string() }),
+        }
     }
 
     /// Which incarnation this topic is, by bronze's log; the first one is adopted without asking.

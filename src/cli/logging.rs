@@ -8,7 +8,8 @@ use tributary_core::settings::{Log, LogFormat};
 use super::output::Usage;
 
 /// Libraries that say too much at `info`.
-const QUIETER: [&str; 8] = ["sqlx", "actix", "actix_server", "delta_kernel", "deltalake", "hyper", "h2", "rustls"];
+const QUIETER: [&str; 8] =
+    ["sqlx", "actix", "actix_server", "buoyant_kernel", "buoyant_kernel_engine", "deltalake", "hyper", "rustls"];
 
 /// Switches the log on. May be called once per process.
 pub(crate) fn begin(log: &Log, colour: bool) -> Result<(), Usage> {

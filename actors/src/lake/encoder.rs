@@ -159,8 +159,8 @@ impl Encoder {
         for (date, mut file) in open {
             let metadata = file.writer.finish().map_err(|e| self.failed(e))?;
             let stats = delta_stats(&metadata, file.rows).to_string();
-            let bytes = file.writer.into_inner().map_err(|e| self.failed(e))?.into();
-            files.push(Encoded { date, bytes, rows: file.rows, per_partition: file.per_partition, stats });
+            let bytes = std::mem::take(file.writer.inner_mut());
+            files.push(Encoded { date, bytes: bytes.into(), rows: file.rows, per_partition: file.per_partition, stats });
         }
         Ok(files)
     }

@@ -1,19 +1,103 @@
 //! The pipeline under `up`: handed the settings with every address filled in, stopped by the first signal.
+//!
+//! Start: streams, then metrics, then made-up traffic; the end is the other way round.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use tokio::sync::watch;
+use tributary_actors::board::Board;
+use tributary_actors::generator::{Config as GeneratorConfig, GeneratorHandle};
+use tributary_actors::supervisor::{House, run as run_house};
+use tributary_actors::{kafka, telemetry};
 use tributary_core::settings::Role;
+use tributary_core::span::{Leg, Legs};
 use tributary_core::stream::Stream;
+use tributary_core::traffic::Profile;
 
 use super::parts::Parts;
 use super::signals::Signals;
+use crate::console;
+
+/// How long the generator's last events may take to be acknowledged.
+const GENERATOR_STOP: Duration = Duration::from_secs(2);
 
 /// Runs until a signal or a failure that no restart mends.
-pub(crate) fn run(_parts: &Parts, _roles: BTreeSet<Role>, _streams: Vec<Stream>, mut signals: Signals) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
-    runtime.block_on(signals.first());
-    signals.exit_on_the_next();
-    Ok(ExitCode::SUCCESS)
+pub(crate) fn run(parts: &Parts, roles: BTreeSet<Role>, streams: Vec<Stream>, signals: Signals) -> Result<ExitCode> {
+    let settings = Arc::new(parts.settings.clone());
+    let bootstrap = settings.kafka.bootstrap_servers.clone().context("no Kafka is configured or embedded")?;
+    let legs = [(Role::Bronze, Leg::Bronze), (Role::Serving, Leg::Serving)]
+        .into_iter()
+        .filter(|(role, _)| roles.contains(role))
+        .fold(Legs::NONE, |legs, (_, leg)| legs.with(leg));
+    let streams: Vec<Arc<Stream>> = streams.into_iter().map(Arc::new).collect();
+    let generate = if roles.contains(&Role::Generator) { streams.first().cloned() } else { None };
+    let metrics = telemetry::install().context("cannot keep metrics")?;
+    let house = (!legs.is_empty()).then(|| House {
+        settings: Arc::clone(&settings),
+        streams: streams.clone(),
+        bootstrap: bootstrap.clone(),
+        embedded_kafka: parts.broker().is_some(),
+        database_url: settings.serving.database_url.clone().unwrap_or_default(),
+        legs,
+    });
+    let boards: Vec<Board> = house.iter().flat_map(|h| &h.streams).map(|_| Board::default()).collect();
+
+    let system = actix::System::new();
+    let ended = system.block_on(async {
+        let server = console::serve(&settings.http.listen, metrics, boards.clone())?;
+        let http = server.handle();
+        actix::spawn(server);
+        let (stop, stopped) = watch::channel(false);
+        let mut generator = None;
+        if let Some(stream) = generate {
+            generator = Some(start_generator(&settings, &stream, &bootstrap).await?);
+        }
+        let running = async {
+            match house {
+                Some(house) => run_house(house, &boards, stopped).await.map_err(|e| anyhow!(e)),
+                None => {
+                    let mut stopped = stopped;
+                    let _ = stopped.wait_for(|stop| *stop).await;
+                    Ok(())
+                }
+            }
+        };
+        let ending = async {
+            let mut signals = signals;
+            signals.first().await;
+            signals.exit_on_the_next();
+            if let Some(generator) = generator.take() {
+                let stopped = tokio::task::spawn_blocking(move || generator.stop(Instant::now() + GENERATOR_STOP)).await;
+                if let Ok(Some(report)) = stopped {
+                    tracing::info!(delivered = report.delivered, failed = report.failed, unanswered = report.unanswered, "generator stopped");
+                }
+            }
+            let _ = stop.send(true);
+            std::future::pending::<()>().await;
+        };
+        let ended = tokio::select! {
+            ended = running => ended,
+            () = ending => Ok(()),
+        };
+        http.stop(false).await;
+        ended
+    });
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// Made-up traffic into the first stream's topic, which is made if it is missing.
+async fn start_generator(settings: &tributary_core::settings::Settings, stream: &Stream, bootstrap: &str) -> Result<GeneratorHandle> {
+    kafka::topic::ensure(&settings.kafka, bootstrap, &stream.topic).await.context("the generator needs its topic")?;
+    GeneratorHandle::start(GeneratorConfig {
+        traffic: settings.generator.clone(),
+        profile: Profile::default(),
+        seed: uuid::Uuid::new_v4().as_u64_pair().0,
+        topic: stream.topic.clone(),
+        client: kafka::client_config(&settings.kafka, bootstrap),
+    })
+    .context("cannot start the generator")
 }
