@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bronze::{NOW_MS, Row, between};
 use tributary_core::batch::Status;
-use tributary_core::decode::{Decoder, Record, lost_row};
 use tributary_core::stream::Stream;
 
 const GOOD: &str = r#"{"event_id":"3f2b8c1e-0d4a-4c5b-9e6f-7a8b9c0d1e2f","user_id":17,"event_type":"purchase","page":"/checkout","timestamp":"2026-11-23T06:59:58.25Z","source":"web"}"#;
@@ -186,6 +185,7 @@ fn what_looks_odd_but_is_valid_is_ok() {
         ("a page with every escape", with("/checkout", r#"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00"#)),
         ("DEL and other odd characters", with("/checkout", "\u{7f}\u{80}\u{2028}\u{fffe}")),
         ("126 levels beside it", with("}", &format!(",\"deep\":{}{}}}", "[".repeat(126), "]".repeat(126)))),
+        ("brackets that are text", with("}", &format!(r#","deep":["\"{0}","\\","{0}"]}}"#, "[{".repeat(99)))),
         ("ten minutes ahead", with("06:59:58.25Z", "07:10:00Z")),
         ("400 days behind", with("2026-11-23T06:59:58.25Z", "2025-10-19T07:00:00Z")),
     ] {
@@ -262,63 +262,4 @@ fn a_record_without_a_value_is_a_tombstone() {
     let row = between(&Arc::new(Stream::builtin()), GOOD.as_bytes(), None, Some(NOW_MS));
     assert_eq!((row.status, row.reason(), row.raw.as_deref()), (Status::Tombstone, "null_value", None));
     assert_eq!(row.event_date, 20_780);
-}
-
-#[test]
-fn a_lost_range_is_one_row() {
-    let stream = Arc::new(Stream::builtin());
-    let batch = lost_row(&stream, 3, 5, 100, 250, Some(NOW_MS));
-    assert_eq!(batch.statuses[Status::Lost as usize], 1);
-    assert_eq!(batch.newest_event_ms, None);
-    let [row] = <[Row; 1]>::try_from(bronze::rows(&stream, &batch.rows)).expect("one row");
-    assert_eq!((row.partition, row.offset, row.incarnation, row.status), (5, 100, 3, Status::Lost));
-    assert_eq!((row.error.as_deref(), row.raw, row.event_date), (Some("lost: [100, 250)"), None, 20_780));
-}
-
-#[test]
-fn a_batch_knows_its_newest_event_and_the_next_one_starts_anew() {
-    let stream = Arc::new(Stream::builtin());
-    let mut decoder = Decoder::new(Arc::clone(&stream), 1);
-    let push = |decoder: &mut Decoder, payload: &str| {
-        decoder.push(Record { partition: 0, offset: 0, timestamp_ms: Some(NOW_MS), payload: Some(payload.as_bytes()) });
-    };
-    push(&mut decoder, GOOD);
-    push(&mut decoder, &with("06:59", "06:12"));
-    push(&mut decoder, &with("17", "0").replace("06:59", "07:05")); // invalid: does not count
-    push(&mut decoder, &with("purchase", "refund"));
-    assert!(decoder.bytes() > 4 * 100);
-    let first = decoder.finish();
-    assert_eq!((first.rows.num_rows(), first.newest_event_ms), (4, Some(NOW_MS - 1_750)));
-    assert_eq!(first.statuses, [2, 0, 2, 0, 0, 0, 0, 0]);
-    assert_eq!((decoder.rows(), decoder.bytes()), (0, 0));
-
-    let empty = decoder.finish();
-    assert_eq!((empty.rows.num_rows(), empty.newest_event_ms), (0, None));
-    push(&mut decoder, &with("purchase", "login"));
-    let next = decoder.finish();
-    assert_eq!(next.statuses, [1, 0, 0, 0, 0, 0, 0, 0]);
-    // A dictionary begins with the declared values again, and forgets the others.
-    let dictionary = arrow_array::cast::AsArray::as_any_dictionary(next.rows.column(2)).values().len();
-    assert_eq!(dictionary, 4);
-    assert_eq!(decoder.predicted(), 3);
-}
-
-#[test]
-fn a_batch_that_nobody_finishes_says_so_before_it_overflows() {
-    let stream = Arc::new(Stream::builtin());
-    let mut decoder = Decoder::new(Arc::clone(&stream), 1);
-    // Valid events that are nearly all blanks: a GiB passes by, little of it is kept.
-    let padded = format!("{GOOD}{}", " ".repeat(stream.limits.max_event_bytes - GOOD.len()));
-    let mut push = |times: usize| {
-        for _ in 0..times {
-            decoder.push(Record { partition: 0, offset: 0, timestamp_ms: Some(NOW_MS), payload: Some(padded.as_bytes()) });
-        }
-        decoder.finish()
-    };
-    let fits = tributary_core::decode::MAX_BATCH_BYTES / padded.len();
-    let batch = push(fits + 1);
-    assert_eq!((batch.statuses[0], batch.statuses[Status::Oversized as usize]), (fits as u64, 1));
-    let last = bronze::rows(&stream, &batch.rows).pop().unwrap();
-    assert_eq!(last.error.as_deref(), Some("too_large: 1048576 bytes did not fit into the batch and were left out"));
-    assert_eq!(push(1).statuses[0], 1);
 }
