@@ -19,7 +19,8 @@ type Way<'a> = (&'static str, &'a [String], fn(Arc<Stream>, i32) -> Decoder);
 fn main() {
     let rounds = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(5_usize);
     let usual: Vec<_> = (0..EVENTS).map(|n| event(n, "")).collect();
-    let undeclared: Vec<_> = (0..EVENTS).map(|n| event(n, r#","session":"9f2c","experiment":{"id":7,"arm":"b"}"#)).collect();
+    let undeclared: Vec<_> =
+        (0..EVENTS).map(|n| event(n, r#", "session": "9f2c", "experiment": {"id": 7, "arm": "b"}"#)).collect();
     let bytes: usize = usual.iter().map(String::len).sum();
     println!("{EVENTS} events of {} bytes, batches of {ROWS} rows, median of {rounds} rounds in turn", bytes / EVENTS);
 
@@ -66,6 +67,7 @@ fn main() {
 /// 2026-11-23T07:00:00Z.
 const NOW_MS: i64 = 1_795_417_200_000;
 
+/// As Python writes it: a blank after each comma and colon.
 fn event(n: usize, more: &str) -> String {
     // A multiplier spreads the ids, so that neither branch nor text repeats.
     let x = (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -73,7 +75,7 @@ fn event(n: usize, more: &str) -> String {
     let page = ["/home", "/products", "/products/detail", "/cart", "/checkout", "/profile", "/settings"][(x >> 40) as usize % 7];
     let source = if x & 1 == 0 { "web" } else { "mobile" };
     format!(
-        r#"{{"event_id":"{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}","user_id":{},"event_type":"{kind}","page":"{page}","timestamp":"2026-11-23T07:{:02}:{:02}.{:06}+00:00","source":"{source}"{more}}}"#,
+        r#"{{"event_id": "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}", "user_id": {}, "event_type": "{kind}", "page": "{page}", "timestamp": "2026-11-23T07:{:02}:{:02}.{:06}+00:00", "source": "{source}"{more}}}"#,
         x >> 32,
         x >> 16 & 0xffff,
         x >> 52,

@@ -12,7 +12,7 @@
 //! 4. An event time too far from Kafka's record time: `future` or `ancient`.
 //! 5. Else `ok`. Fields that nobody declared make nothing invalid: they are in `extra`, as they were written.
 //!
-//! Two parsers give the same rows. [`reference`] says what is true; [`fast`] predicts what comes next and gives up as soon as the
+//! Two parsers give the same rows. `reference.rs` says what is true; `fast.rs` predicts what comes next and gives up as soon as the
 //! prediction fails, so that a row is only ever taken from it when nothing is unusual.
 
 use std::sync::Arc;
