@@ -105,7 +105,10 @@ fn install_command() -> &'static str {
         ("/usr/bin/pacman", "sudo pacman --sync postgresql"),
         ("/usr/bin/zypper", "sudo zypper install postgresql-server"),
     ];
-    managers.iter().find(|(manager, _)| Path::new(manager).exists()).map_or("sudo apt-get install --yes postgresql", |(_, command)| command)
+    managers
+        .iter()
+        .find(|(manager, _)| Path::new(manager).exists())
+        .map_or("sudo apt-get install --yes postgresql", |(_, command)| command)
 }
 
 #[cfg(test)]

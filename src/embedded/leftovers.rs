@@ -38,7 +38,7 @@ pub fn clear(cluster: &Path) -> Result<()> {
     }
     // PostgreSQL judges the file by whether its process exists. After a reboot that number may be anybody's; and where nobody
     // collects the dead, it is still there as a zombie.
-    if let Some(pid) = written.filter(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
+    if let Some(pid) = postmaster_pid(cluster).filter(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
         tracing::info!(pid, "removing the postmaster.pid of a server that is gone");
         fs::remove_file(cluster.join("postmaster.pid")).context("cannot remove a stale postmaster.pid")?;
     }

@@ -17,7 +17,8 @@ pub struct FolderLock {
 impl FolderLock {
     /// Locks the folder, and makes it when it is not there. An error names the process that has it.
     pub fn acquire(folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}; choose another place with --data", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}; choose another place with --data", folder.display()))?;
         let path = folder.join("lock");
         let opened = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path);
         let mut file = opened.with_context(|| format!("cannot write {}; choose another place with --data", path.display()))?;
@@ -27,12 +28,18 @@ impl FolderLock {
             Err(TryLockError::WouldBlock) => {
                 let _ = file.read_to_string(&mut holder);
                 let holder = holder.trim();
-                bail!("process {holder} already works in {}; stop it first (kill {holder}) or choose another with --data", folder.display());
+                bail!(
+                    "process {holder} already works in {}; stop it first (kill {holder}) or choose another with --data",
+                    folder.display()
+                );
             }
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
         }
         // The number is for people only; the lock is the kernel's.
-        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id())).context("cannot write the lock")?;
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .context("cannot write the lock")?;
         Ok(Self { _file: file })
     }
 }

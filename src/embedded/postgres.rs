@@ -66,7 +66,8 @@ impl Postgres {
             .name("postgres-keeper".into())
             .spawn(move || keeper.run(&asked, &report, &received))
             .context("cannot start a thread for PostgreSQL")?;
-        let ready = started.recv().context("the thread that keeps PostgreSQL ended")?.context("cannot start the embedded PostgreSQL")?;
+        let ready =
+            started.recv().context("the thread that keeps PostgreSQL ended")?.context("cannot start the embedded PostgreSQL")?;
         let host = connect_host(&options.listen);
         Ok(Self {
             url: postgres_url::embedded(&host, ready.port, &options.password),

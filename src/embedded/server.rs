@@ -45,14 +45,15 @@ impl Server {
             "log_destination=stderr".into(),
             "log_checkpoints=off".into(),
         ];
-        let child = process::command(&cluster.binaries.dir.join("postgres"), &cluster.folder, cluster.user.as_ref(), libc::SIGINT)
-            .args(["-D", &process::folder_path(&cluster.folder)])
-            .args(settings.iter().flat_map(|setting| ["-c", setting]))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().context("cannot share the server's log")?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot run {}/postgres", cluster.binaries.dir.display()))?;
+        let child =
+            process::command(&cluster.binaries.dir.join("postgres"), &cluster.folder, cluster.user.as_ref(), libc::SIGINT)
+                .args(["-D", &process::folder_path(&cluster.folder)])
+                .args(settings.iter().flat_map(|setting| ["-c", setting]))
+                .stdin(Stdio::null())
+                .stdout(log.try_clone().context("cannot share the server's log")?)
+                .stderr(log)
+                .spawn()
+                .with_context(|| format!("cannot run {}/postgres", cluster.binaries.dir.display()))?;
         let mut server = Self { child };
         match server.wait_until_ready(cluster, cancelled) {
             Ok(()) => Ok(server),
