@@ -9,11 +9,13 @@
 //! - [`offset_ledger`]: what is durable, what lags, what stalls.
 //! - [`pipeline`]: these rooms together, the unit of restart. [`line`]: one stream and its stores, what pipelines are made from.
 //! - [`supervisor`]: keeps pipelines running, and a leg that stalls from holding up the other.
+//! - [`decisions`]: what a person says when the pipeline will not go on by itself.
 //! - [`kafka`], [`lake`], [`serving`]: the stores' clients. [`room`], [`progress`], [`board`], [`telemetry`]: what all rooms share.
 //!
 //! Rooms never import rooms: they hold one recipient per edge, and the wiring is in [`pipeline`].
 
 pub mod board;
+pub mod decisions;
 pub mod delta_writer;
 pub mod gate;
 pub mod generator;

@@ -114,7 +114,7 @@ impl Line {
             Known::As(n) => Ok(n),
             Known::Nothing => {
                 let first = if legs.has(Leg::Serving) { self.first_incarnation(topic).await? } else { 1 };
-                adopt(&mut log, topic, first).await
+                adopt(&mut log, topic, None, first).await
             }
             Known::Another(n) if self.embedded_kafka => {
                 tracing::warn!(
@@ -122,7 +122,7 @@ impl Line {
                     incarnation = n + 1,
                     "the embedded broker was wiped: its topic is a new one and begins at offset 0; what the stores have stays"
                 );
-                adopt(&mut log, topic, n + 1).await
+                adopt(&mut log, topic, None, n + 1).await
             }
             Known::Another(_) => Err(NotReady::Person(format!(
                 "topic {} is not the one that bronze knows (recreated, or another cluster): its id is {} now. If that is right: \
@@ -163,7 +163,7 @@ impl Line {
     /// Where the stores are.
     pub fn floors(&self, ready: &Ready, legs: Legs) -> StoreFloors {
         StoreFloors {
-            topic: ready.topic.name.clone(),
+            topic: ready.topic.clone(),
             incarnation: ready.incarnation,
             stream: self.stream.name.clone(),
             legs,
@@ -206,18 +206,18 @@ impl Line {
     }
 }
 
-/// Writes down in bronze's log which incarnation a topic is.
+/// Writes down in bronze's log which incarnation a topic is, and that it was `before`.
 ///
 /// # Errors
 /// When the log cannot be written.
-pub async fn adopt(log: &mut DeltaLog, topic: &Topic, incarnation: i32) -> Result<i32, NotReady> {
+pub async fn adopt(log: &mut DeltaLog, topic: &Topic, before: Option<i32>, incarnation: i32) -> Result<i32, NotReady> {
     let app = topic_app(&topic.name, &topic.id);
     let commit = Commit {
         id: Uuid::new_v4(),
         operation: "ADOPT TOPIC",
         adds: Vec::new(),
         removes: Vec::new(),
-        moves: vec![Move { app: app.clone(), expected: None, next: i64::from(incarnation) }],
+        moves: vec![Move { app: app.clone(), expected: before.map(i64::from), next: i64::from(incarnation) }],
     };
     match log.commit(&commit).await {
         Ok(_) => Ok(incarnation),

@@ -3,13 +3,8 @@
 //! Runs beside the encoding of the next files. A store that fails is tried again with the same files and the same commit id for as
 //! long as it takes; whoever watches the ledger decides how long is too long.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use deltalake::kernel::Add;
-use futures::future::try_join_all;
-use object_store::ObjectStoreExt;
-use object_store::path::Path;
 use tributary_core::batch::Status;
 use tributary_core::span::Span;
 use uuid::Uuid;
@@ -18,8 +13,8 @@ use super::Config;
 use crate::gate::Ticket;
 use crate::lake::delta_log::{Commit, CommitError, DeltaLog, Move};
 use crate::lake::encoder::Encoded;
-use crate::lake::offsets::{SPANS_TAG, TaggedSpan, first_app, format_spans, ingest_app};
-use crate::lake::{LakeError, delta_error};
+use crate::lake::offsets::{first_app, ingest_app};
+use crate::lake::{LakeError, delta_error, files};
 use crate::telemetry::LegMeter;
 
 /// Files and the offsets that they cover.
@@ -49,7 +44,7 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 /// Lands a cut, however long it takes.
 pub(super) async fn land(config: Config, meter: LegMeter, mut log: DeltaLog, cut: Cut) -> (DeltaLog, Cut, Ended) {
     let id = Uuid::new_v4();
-    let paths: Vec<String> = cut.files.iter().map(|file| data_path(file.date)).collect();
+    let paths: Vec<String> = cut.files.iter().map(|file| files::new_path(file.date)).collect();
     let mut put = false;
     let mut wait = FIRST_WAIT;
     let mut logged: Option<Instant> = None;
@@ -86,12 +81,7 @@ async fn attempt(
     if !*put {
         let needed: u64 = cut.files.iter().map(|f| f.bytes.len() as u64).sum();
         enough_space(config, needed)?;
-        let objects = config.store.object_store(None);
-        let puts = cut.files.iter().zip(paths).map(|(file, path)| {
-            let (objects, path, bytes) = (&objects, Path::from(path.as_str()), file.bytes.clone());
-            async move { objects.put(&path, bytes.into()).await }
-        });
-        try_join_all(puts).await.map_err(|e| delta_error(config.store.root_url(), e.into()))?;
+        files::put(&config.store, cut.files.iter().zip(paths)).await?;
         *put = true;
     }
     log.commit(&commit(config, log, cut, id, paths)).await
@@ -113,38 +103,8 @@ fn commit(config: &Config, log: &DeltaLog, cut: &Cut, id: Uuid, paths: &[String]
         moves.push(Move { app, expected, next: span.to });
     }
     moves.extend(firsts);
-    let now = chrono::Utc::now().timestamp_millis();
-    let adds = cut.files.iter().zip(paths).map(|(file, path)| {
-        let spans: Vec<TaggedSpan> = cut
-            .spans
-            .iter()
-            .map(|s| TaggedSpan {
-                partition: s.partition,
-                from: s.from,
-                to: s.to,
-                rows: file.per_partition.get(&s.partition).copied().unwrap_or(0),
-            })
-            .collect();
-        Add {
-            path: path.clone(),
-            size: file.bytes.len() as i64,
-            modification_time: now,
-            data_change: true,
-            stats: Some(file.stats.clone()),
-            partition_values: HashMap::from([("event_date".to_owned(), Some(date(file.date)))]),
-            tags: Some(HashMap::from([(SPANS_TAG.to_owned(), Some(format_spans(config.incarnation, &spans)))])),
-            ..Default::default()
-        }
-    });
+    let adds = cut.files.iter().zip(paths).map(|(file, path)| files::add(file, path, config.incarnation, &cut.spans));
     Commit { id, operation: "STREAMING UPDATE", adds: adds.collect(), removes: Vec::new(), moves }
-}
-
-fn data_path(days: i32) -> String {
-    format!("event_date={}/part-{}.zstd.parquet", date(days), Uuid::new_v4())
-}
-
-fn date(days: i32) -> String {
-    chrono::DateTime::from_timestamp(i64::from(days) * 86_400, 0).unwrap_or_default().format("%Y-%m-%d").to_string()
 }
 
 /// A local disk is not filled to the brim: what shares it would fail in worse ways.

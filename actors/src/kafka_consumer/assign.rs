@@ -197,12 +197,12 @@ impl Blocked {
         match self {
             Self::Lost | Self::Refill => format!(
                 "partition {partition}: bronze goes on at {bronze} and the windows at {serving}, but Kafka's oldest record is {low}: what \
-                 lies between is lost. To go on without it: tributary topic skip --stream {stream} --partition {partition} --to {low}"
+                 lies between is lost. To go on without it: tributary topic skip {stream} --partition {partition}"
             ),
             Self::Ahead => format!(
                 "partition {partition}: bronze goes on at {bronze} and the windows at {serving}, but Kafka ends at {high}: this is another \
-                 cluster, or it lost data. Point KAFKA_BOOTSTRAP_SERVERS at the right one; if the loss is real: tributary topic skip \
-                 --stream {stream} --partition {partition} --to {high}"
+                 cluster, or it lost data. Point KAFKA_BOOTSTRAP_SERVERS at the right one; if the loss is real, begin the topic anew beside \
+                 what is stored: tributary topic adopt {stream}"
             ),
         }
     }

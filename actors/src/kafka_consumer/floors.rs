@@ -9,7 +9,8 @@ use sqlx::PgConnection;
 use tributary_core::span::{Leg, Legs};
 
 use crate::lake::delta_log::DeltaLog;
-use crate::lake::offsets::{first_app, ingest_app};
+use crate::kafka::topic::Topic;
+use crate::lake::offsets::{Known, first_app, ingest_app, known};
 use crate::serving;
 
 /// What the stores know of one partition.
@@ -43,7 +44,7 @@ pub trait Floors: Send + Sync {
 /// The real stores. Bronze is asked whatever the legs are: it knows where a stream began.
 pub struct StoreFloors {
     /// Topic and incarnation that application ids are made of.
-    pub topic: String,
+    pub topic: Topic,
     /// See `topic`.
     pub incarnation: i32,
     /// Stream that PostgreSQL's rows are named by.
@@ -90,12 +91,18 @@ impl StoreFloors {
                 None
             }
         };
+        if let Some(log) = &log
+            && let now @ (Known::As(_) | Known::Another(_)) = known(log, &self.topic.name, &self.topic.id)
+            && now != Known::As(self.incarnation)
+        {
+            return Err(format!("topic {} was adopted anew", self.topic.name));
+        }
         let windows = if self.legs.has(Leg::Serving) { self.windows().await.map_err(|e| e.to_string())? } else { BTreeMap::new() };
         let floors = partitions.iter().map(|p| {
             let txn = |app: String| log.as_ref().and_then(|log| log.txn(&app));
             let floor = Floor {
-                bronze: txn(ingest_app(&self.topic, self.incarnation, *p)),
-                bronze_first: txn(first_app(&self.topic, self.incarnation, *p)),
+                bronze: txn(ingest_app(&self.topic.name, self.incarnation, *p)),
+                bronze_first: txn(first_app(&self.topic.name, self.incarnation, *p)),
                 serving: windows.get(p).copied(),
             };
             (*p, floor)

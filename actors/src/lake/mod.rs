@@ -4,7 +4,9 @@
 //! - [`delta_log`]: commits of constant cost, with offsets compared on the very version they are put after.
 //! - [`table`]: creating, checking and opening a bronze table.
 //! - [`encoder`]: rows to Parquet files, one per event date.
+//! - [`files`]: where they go, and what the log says of them.
 //! - [`offsets`]: what the log says about topics and offsets.
+//! - [`reader`]: bronze read back, by offsets.
 //! - [`upkeep`]: checkpoints and log cleanup, beside the commits.
 //!
 //! Every location is a URL; nothing here renames, walks folders or locks locally, so that an object store with conditional put
@@ -12,6 +14,7 @@
 
 pub mod delta_log;
 pub mod encoder;
+pub mod files;
 pub mod fsync_store;
 pub mod offsets;
 pub mod reader;
