@@ -87,12 +87,12 @@ def watcher(bootstrap):
                      "allow.auto.create.topics": False, "reconnect.backoff.max.ms": 500, "log_level": 0})
 
 
-def high_watermarks(bootstrap, client=None, partitions=None):
+def high_watermarks(bootstrap, client=None):
     """Next offset of every partition of the topic, as the broker says now."""
     own = client or watcher(bootstrap)
     try:
-        if partitions is None:
-            partitions = sorted(own.list_topics(TOPIC, timeout=10).topics[TOPIC].partitions)
+        # Asked each time: that is also how the client learns of a new partition.
+        partitions = sorted(own.list_topics(TOPIC, timeout=10).topics[TOPIC].partitions)
         return {p: own.get_watermark_offsets(TopicPartition(TOPIC, p), timeout=5)[1] for p in partitions}
     finally:
         if client is None:
