@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::table::{self, OPEN, Row, TABLE, UNUSED_ENV};
+use super::table::{self, OPEN, OTHER_ENV, Row, TABLE, UNUSED_ENV};
 use super::{Settings, file, postgres_url, validate};
 
 /// Where a value came from. The order is the precedence.
@@ -184,7 +184,7 @@ impl Merge {
             self.loaded.notes.push(format!("{name} is accepted and unused: {why}"));
         }
         let known: Vec<String> = TABLE.iter().flat_map(Row::env_names).collect();
-        for name in env.keys().filter(|name| name.starts_with("TRIBUTARY_") && **name != "TRIBUTARY_CONFIG") {
+        for name in env.keys().filter(|name| name.starts_with("TRIBUTARY_") && !OTHER_ENV.contains(name)) {
             let plain = name.strip_suffix("_FILE").unwrap_or(name);
             if !known.iter().any(|known| known == plain || known == name) {
                 let hint = suggestion(name, known.iter().map(String::as_str), "`tributary config show` lists all settings");

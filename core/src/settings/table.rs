@@ -178,6 +178,9 @@ pub static UNUSED_ENV: &[(&str, &str)] = &[(
     "there are no checkpoint folders: each store keeps its own offsets in the transaction that moves its data",
 )];
 
+/// Names of ours that are no settings: of the command line and of the scripts.
+pub static OTHER_ENV: [&str; 4] = ["TRIBUTARY_CONFIG", "TRIBUTARY_BIN", "TRIBUTARY_CACHE", "TRIBUTARY_VENV"];
+
 /// The row of that dotted name.
 pub fn row(name: &str) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.name == name)

@@ -1,0 +1,78 @@
+# Everything a person does with this checkout. `make help` lists it.
+#
+# CARGO_TARGET_DIR is honoured. ARGS goes to the program: make up ARGS="--rate 2000". A file .env (see .env.example) is read by `up`.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PROFILE := up
+TARGET  := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+BIN     := $(TARGET)/$(PROFILE)/tributary
+VENV    := $(if $(TRIBUTARY_VENV),$(TRIBUTARY_VENV),.venv)
+PYTHON  := $(VENV)/bin/python
+DATA    := $(if $(TRIBUTARY_DATA),$(TRIBUTARY_DATA),data)
+ARGS    ?=
+
+export TRIBUTARY_BIN ?= $(abspath $(BIN))
+
+.PHONY: help setup setup-tests build up status audit test test-rust test-e2e lint fmt bench chaos outage mutants conformance clean reset
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what building and running needs, where it is missing
+	@scripts/setup.sh up
+
+setup-tests: ## Install what the tests need beyond that, where it is missing
+	@scripts/setup.sh test
+
+build: setup ## Build the program
+	@test -x $(BIN) || echo "Building everything once: about 10 minutes on two cores, then seconds. Cargo's last line says how far it is." >&2
+	@cargo build --profile $(PROFILE) --locked --bin tributary
+
+up: build ## Run the lakehouse on this machine; Ctrl-C stops it
+	@if [ -f .env ]; then set -a; . ./.env; set +a; fi; exec $(BIN) up $(ARGS)
+
+status: ## What runs, where, and how far it is
+	@$(BIN) status $(ARGS)
+
+audit: ## Prove that nothing is missing and nothing is there twice
+	@$(BIN) audit $(ARGS)
+
+test: setup setup-tests test-rust test-e2e ## All tests
+
+test-rust: ## The Rust tests alone
+	cargo test --profile $(PROFILE) --locked --workspace
+
+test-e2e: build setup-tests ## The tests of the whole program alone
+	@if [ -x tests/e2e/run.sh ]; then PATH="$(abspath $(VENV))/bin:$$PATH" tests/e2e/run.sh $(ARGS); fi
+
+lint: ## Formatting and clippy, as CI asks for them
+	cargo fmt --all --check
+	cargo clippy --profile $(PROFILE) --locked --workspace --all-targets -- -D warnings
+
+fmt: ## Format the Rust sources
+	cargo fmt --all
+
+conformance: ## One suite against the embedded broker and against Apache Kafka
+	@scripts/conformance.sh $(ARGS)
+
+chaos: build setup-tests ## Kill everything at random while events flow, then recount
+	@PATH="$(abspath $(VENV))/bin:$$PATH" scripts/chaos.sh $(ARGS)
+
+outage: build setup-tests ## Take one store away; the other must stay fresh
+	@PATH="$(abspath $(VENV))/bin:$$PATH" scripts/outage.sh $(ARGS)
+
+mutants: ## Break the code on purpose; a test must notice
+	@scripts/mutants.sh $(ARGS)
+
+bench: build setup-tests ## Measure throughput and freshness
+	@PATH="$(abspath $(VENV))/bin:$$PATH" scripts/bench.sh $(ARGS)
+
+reset: ## Delete the data folder: broker, PostgreSQL and lake (asks first; YES=1 does not)
+	@if [ -z "$${YES:-}" ]; then read -r -p "Delete $(DATA) with everything in it? [y/N] " answer; [ "$$answer" = y ]; fi
+	@rm -rf -- "$(DATA)"
+
+clean: ## Delete what was built (the data stays)
+	cargo clean

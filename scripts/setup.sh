@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Installs what is missing, and says what and why. Run it as often as you like.
+#
+#   scripts/setup.sh up      what building and running needs
+#   scripts/setup.sh test    that, and what the tests need: kcat and a Python environment in .venv (or TRIBUTARY_VENV)
+#
+# Packages come from apt: as root directly, else with sudo where that asks no password. Elsewhere it prints the command and,
+# when something needed is really missing, fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+stage=${1:-up}
+case "$stage" in up | test) ;; *) sed -n '2,8p' "$0"; exit 2 ;; esac
+
+say() { echo "setup: $*" >&2; }
+die() { echo "setup: $*" >&2; exit 1; }
+
+packages=() reasons=()
+want() { packages+=("$1"); reasons+=("$1 ($2)"); }
+has() { command -v "$1" >/dev/null 2>&1; }
+# Headers are found the way the build finds them.
+has_library() { has pkg-config && pkg-config --exists "$1"; }
+
+has_postgres() {
+  local bin
+  for bin in "${PG_BIN:-}" /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/local/pgsql/bin; do
+    [ -x "$bin/postgres" ] && [ -x "$bin/initdb" ] && return 0
+  done
+  has postgres && has initdb
+}
+
+if ! has cc || ! has c++ || ! has make; then want build-essential "librdkafka, zstd and aws-lc are C"; fi
+has pkg-config || want pkg-config "finds the libraries below"
+has_library openssl || want libssl-dev "TLS to Kafka"
+has_library zlib || want zlib1g-dev "gzip from Kafka"
+if [ -z "${DATABASE_URL:-}${POSTGRES_HOST:-}" ] && ! has_postgres; then want postgresql "the embedded PostgreSQL is a real one"; fi
+if [ "$stage" = test ]; then
+  has_postgres || want postgresql "the tests start servers of their own"
+  has kcat || want kcat "the tests speak to the broker with a second client"
+  python3 -c 'import venv, ensurepip' 2>/dev/null || want python3-venv "the tests read the stores with a second set of eyes"
+fi
+
+install_packages() {
+  local run=()
+  if ! has apt-get; then
+    die "please install: ${reasons[*]} (these are Debian's names; there is no apt-get here)"
+  elif [ "$(id -u)" -ne 0 ]; then
+    has sudo && sudo -n true 2>/dev/null || die "please run: sudo apt-get install --yes ${packages[*]}    because of: ${reasons[*]}"
+    run=(sudo -n)
+  fi
+  say "installing ${reasons[*]}"
+  run+=(env DEBIAN_FRONTEND=noninteractive)
+  "${run[@]}" apt-get update -qq || say "apt-get update failed; going on with the lists that are there"
+  if [[ " ${packages[*]} " == *" postgresql "* ]] && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+    # Debian would start a server of its own on port 5432; only the programs are needed.
+    "${run[@]}" apt-get install -qq --yes --no-install-recommends postgresql-common >/dev/null
+    "${run[@]}" sh -c 'echo "create_main_cluster = false" >>/etc/postgresql-common/createcluster.conf'
+  fi
+  "${run[@]}" apt-get install -qq --yes --no-install-recommends "${packages[@]}" >/dev/null
+}
+[ ${#packages[@]} -eq 0 ] || install_packages
+
+if ! has cargo; then
+  # rustup puts it there, and says so only to new shells.
+  [ -x "$HOME/.cargo/bin/cargo" ] && die "cargo is in $HOME/.cargo/bin but not on the PATH: . \"\$HOME/.cargo/env\""
+  die "there is no Rust; install it with rustup (https://rustup.rs), then run this again"
+fi
+needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+found=$(rustc --version | cut -d' ' -f2)
+[ "$(printf '%s\n%s\n' "$needed" "$found" | sort -V | head -1)" = "$needed" ] ||
+  die "Rust $needed or newer is needed, this is $found: rustup update stable"
+
+if [ "$stage" = test ]; then
+  venv=${TRIBUTARY_VENV:-.venv}
+  mark=$(sha256sum scripts/requirements.txt | cut -d' ' -f1)
+  if [ "$(cat "$venv/.requirements" 2>/dev/null)" != "$mark" ]; then
+    say "making a Python environment in $venv: deltalake, duckdb, polars, psycopg and confluent-kafka read the stores for the tests"
+    python3 -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r scripts/requirements.txt
+    echo "$mark" >"$venv/.requirements"
+  fi
+fi
