@@ -40,6 +40,8 @@ pub(crate) struct Lake {
 pub(crate) struct Head {
     /// The version.
     pub(crate) version: u64,
+    /// When its writer says that it was committed, in milliseconds since 1970; none when only a checkpoint knows it.
+    pub(crate) committed_ms: Option<i64>,
     /// Last version of each application id.
     pub(crate) txns: HashMap<String, i64>,
     /// Whether files added since the last checkpoint changed data; what is in the checkpoint has lost that flag.
@@ -126,6 +128,7 @@ impl Lake {
             for action in get_actions(next, &bytes)? {
                 match action {
                     Action::Txn(txn) => _ = head.txns.insert(txn.app_id, txn.version),
+                    Action::CommitInfo(info) => head.committed_ms = info.timestamp,
                     Action::Add(add) => _ = head.added.insert(add.path, add.data_change),
                     _ => {}
                 }

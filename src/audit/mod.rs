@@ -11,10 +11,12 @@
 //! - [`scan`]: the rows themselves, folded into a [`tally`] of [`offsets`] and a [`recount`] of the windows.
 //! - [`verdict`]: what it all means. [`prove`]: one partition judged. [`windows`]: one window table judged.
 //! - [`broker`]: Kafka's watermarks, beside both legs ([`legs`]).
+//! - [`glance`]: how far each leg is, without reading a row: for `tributary status`.
 //! - [`report`]: what comes out; [`text`]: the same for people.
 
 mod broker;
 pub(crate) mod finding;
+pub(crate) mod glance;
 mod lake;
 mod legs;
 mod offsets;

@@ -61,6 +61,32 @@ pub(crate) async fn offsets(url: &str, stream: &Stream) -> Result<BTreeMap<Place
     read_offsets(&mut connection, stream).await
 }
 
+/// How far the windows are, without reading them.
+#[derive(Debug, Default)]
+pub(crate) struct Newest {
+    /// Next offset per incarnation and partition.
+    pub(crate) offsets: BTreeMap<Place, i64>,
+    /// Start of the newest window of any table, in microseconds since 1970.
+    pub(crate) window_us: Option<i64>,
+    /// When an offset moved last, in microseconds since 1970.
+    pub(crate) moved_us: Option<i64>,
+}
+
+/// How far the windows are now.
+pub(crate) async fn newest(url: &str, stream: &Stream) -> Result<Newest> {
+    let mut connection = connect(url).await?;
+    let mut newest = Newest { offsets: read_offsets(&mut connection, stream).await?, ..Newest::default() };
+    let moved = "SELECT (extract(epoch FROM max(updated_at)) * 1000000)::bigint FROM ops.stream_offsets WHERE stream = $1";
+    newest.moved_us = sqlx::query_scalar(moved).bind(&stream.name).fetch_one(&mut connection).await?;
+    for window in &stream.windows {
+        if exists(&mut connection, &sql::table(window)).await? {
+            let start: Option<i64> = sqlx::query_scalar(sql::newest(window)).fetch_one(&mut connection).await?;
+            newest.window_us = newest.window_us.max(start);
+        }
+    }
+    Ok(newest)
+}
+
 /// Everything at one moment.
 pub(crate) async fn snapshot(url: &str, stream: &Stream, symbols: &Symbols) -> Result<Snapshot> {
     let mut connection = connect(url).await?;

@@ -37,6 +37,12 @@ pub(crate) fn rows(stream: &Stream, window: &Window) -> SqlStr {
     AssertSqlSafe(sql).into_sql_str()
 }
 
+/// Start of the newest window of a table, in microseconds since 1970.
+pub(crate) fn newest(window: &Window) -> SqlStr {
+    AssertSqlSafe(format!("SELECT (extract(epoch FROM max(window_start)) * 1000000)::bigint FROM {}", table(window)))
+        .into_sql_str()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
