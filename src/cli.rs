@@ -79,10 +79,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
             let session = Session::begin(globals, Vec::new())?;
             audit::run(&args, &audit::stores(&session.reachable()), session.streams()?)
         }
-        Command::Generate(args) => {
-            let session = Session::begin(globals, Vec::new())?;
-            generate::run(&args, &session.reachable(), &session.streams()?)
-        }
+        Command::Generate(args) => generate::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Topic(args) => topic::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Config(args) => config::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Broker(args) => broker::run(&args, &Session::begin(globals, args.flags())?),

@@ -85,8 +85,9 @@ impl Session {
         }
         if let Some(topic) = &settings.kafka.topic {
             let found = streams.iter_mut().find(|stream| stream.name == "user_events");
-            found.ok_or_else(|| Usage("KAFKA_TOPIC is set, but there is no stream user_events; its file names its topic".into()))?.topic =
-                topic.clone();
+            found
+                .ok_or_else(|| Usage("KAFKA_TOPIC is set, but there is no stream user_events; its file names its topic".into()))?
+                .topic = topic.clone();
         }
         Ok(streams)
     }
@@ -96,9 +97,12 @@ impl Session {
         RunFile::read(&self.data_dir().ok()?)
     }
 
-    /// The settings with the addresses of a running `up` filled in where none is configured.
+    /// The settings with the addresses of a running `up` filled in where none is configured, and the lake from the root.
     pub(crate) fn reachable(&self) -> Settings {
         let mut settings = self.settings().clone();
+        if let (true, Ok(data_dir)) = (self.loaded.is_default("lake.url"), self.data_dir()) {
+            settings.lake.url = data_dir.join("lakehouse").display().to_string();
+        }
         let Some(running) = self.running() else { return settings };
         if settings.kafka.bootstrap_servers.is_none() {
             settings.kafka.bootstrap_servers = running.kafka;
@@ -112,7 +116,8 @@ impl Session {
 
     /// Where Kafka is, configured or embedded in a running `up`.
     pub(crate) fn kafka(&self) -> Result<String> {
-        let nothing = "no Kafka is configured and no `tributary up` runs here; start one, or set KAFKA_BOOTSTRAP_SERVERS=host:port";
+        let nothing =
+            "no Kafka is configured and no `tributary up` runs here; start one, or set KAFKA_BOOTSTRAP_SERVERS=host:port";
         self.reachable().kafka.bootstrap_servers.context(nothing)
     }
 }

@@ -46,10 +46,12 @@ impl Plan {
         let data_dir = session.data_dir()?;
         let loaded = &session.loaded;
         let guest = *roles == BTreeSet::from([Role::Generator]) && session.running().is_some();
-        let mut settings = if guest { session.reachable() } else { session.settings().clone() };
-        if loaded.is_default("lake.url") {
-            settings.lake.url = data_dir.join("lakehouse").display().to_string();
-        }
+        let reachable = session.reachable();
+        // What a crash left in run.json is not read; what another `up` has is the guest's alone.
+        let settings = match guest {
+            true => reachable,
+            false => Settings { lake: reachable.lake, ..session.settings().clone() },
+        };
         let broker = settings.kafka.bootstrap_servers.is_none().then(|| broker::Options {
             home: data_dir.join("kafka"),
             kafka: settings.kafka.clone(),

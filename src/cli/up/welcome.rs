@@ -22,7 +22,8 @@ pub(crate) fn text(parts: &Parts, roles: &BTreeSet<Role>, streams: &[Stream]) ->
         Some(_) => line("Kafka", format!("{kafka}  ({})", at_home("kafka"))),
         None => line("Kafka", kafka.to_owned()),
     }
-    let psql = settings.serving.database_url.as_deref().map(|url| format!("psql '{}'", printable(url)));
+    let stores = roles.iter().any(|role| *role != Role::Generator);
+    let psql = settings.serving.database_url.as_deref().filter(|_| stores).map(|url| format!("psql '{}'", printable(url)));
     if let Some(psql) = &psql {
         match parts.postgres() {
             Some(server) => line("PostgreSQL", format!("{}  ({})", server.address(), at_home("postgres"))),
@@ -49,7 +50,9 @@ pub(crate) fn text(parts: &Parts, roles: &BTreeSet<Role>, streams: &[Stream]) ->
     if let (Some(_), Some(topic)) = (parts.broker(), topics.first()) {
         let _ = writeln!(text, "  kcat -b {kafka} -t {topic} -C -o -5 -e");
     }
-    let _ = writeln!(text, "  {me} audit");
+    if stores {
+        let _ = writeln!(text, "  {me} audit");
+    }
     text.push_str("\nCtrl-C stops it; the data stays.\n\n");
     text
 }
