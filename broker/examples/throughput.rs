@@ -117,7 +117,11 @@ fn consume(client: &ClientConfig, topic: &str, partitions: i32, messages: usize)
 
 fn report(what: &str, messages: usize, wall: Duration, cpu: f64) {
     let (wall, millions) = (wall.as_secs_f64(), messages as f64 / 1e6);
-    println!("{what} {messages} in {wall:.2} s: {:.0} k/s; {:.2} CPU s per million, client and broker", messages as f64 / wall / 1e3, cpu / millions);
+    println!(
+        "{what} {messages} in {wall:.2} s: {:.0} k/s; {:.2} CPU s per million, client and broker",
+        messages as f64 / wall / 1e3,
+        cpu / millions
+    );
 }
 
 /// CPU time of this process so far.

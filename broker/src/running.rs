@@ -184,3 +184,55 @@ impl Drop for Running {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+    use rdkafka::client::DefaultClientContext;
+    use rdkafka::config::ClientConfig;
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+    use super::*;
+
+    static DISK_FAILS: AtomicBool = AtomicBool::new(false);
+
+    fn sync(file: &File) -> io::Result<()> {
+        if DISK_FAILS.load(Ordering::SeqCst) { Err(io::Error::other("injected")) } else { file.sync_data() }
+    }
+
+    #[test]
+    fn a_failed_fsync_confirms_nothing_ends_the_broker_and_is_not_taken_for_a_clean_stop() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::new(dir.path());
+        config.on_fatal = OnFatal::StopServing;
+        let broker = Broker::start_with(config, sync).unwrap();
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", broker.addr().to_string()).set("message.timeout.ms", "2000");
+        let admin: AdminClient<DefaultClientContext> = client.create().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let new = NewTopic::new("t", 1, TopicReplication::Fixed(1));
+        runtime.block_on(admin.create_topics([&new], &AdminOptions::new())).unwrap().remove(0).unwrap();
+        let producer: BaseProducer = client.create().unwrap();
+        producer.send(BaseRecord::<str, str>::to("t").payload("kept")).unwrap();
+        producer.flush(Duration::from_secs(10)).unwrap();
+
+        DISK_FAILS.store(true, Ordering::SeqCst);
+        producer.send(BaseRecord::<str, str>::to("t").payload("not kept")).unwrap();
+        let failure = runtime.block_on(broker.ended()).unwrap();
+        assert!(failure.contains("injected"), "{failure}");
+        assert_eq!(broker.failure(), Some(failure));
+        assert!(broker.stop().unwrap_err().to_string().contains("injected"));
+        assert!(!dir.path().join("clean-shutdown").exists());
+        DISK_FAILS.store(false, Ordering::SeqCst);
+
+        // The next start reads back what the file really has; here the page cache kept the batch.
+        let broker = Broker::start(Config::new(dir.path())).unwrap();
+        let consumer: BaseConsumer = client.set("bootstrap.servers", broker.addr().to_string()).create().unwrap();
+        let (low, high) = consumer.fetch_watermarks("t", 0, Duration::from_secs(10)).unwrap();
+        assert!(low == 0 && high >= 1);
+    }
+}

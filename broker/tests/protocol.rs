@@ -129,7 +129,13 @@ fn counts_that_would_reserve_gigabytes_are_refused_before_they_are_believed() {
 #[test]
 fn what_is_not_kafkas_protocol_at_all_is_hung_up_on() {
     let (broker, _dir) = broker();
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 64], &[0, 0, 0, 2, 0, 18], &[0, 0, 0, 0], &[0, 0, 0, 9, 3, 0xe7, 0, 0, 0, 0, 0, 1, 0]] {
+    for bytes in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[0xff; 64],
+        &[0, 0, 0, 2, 0, 18],
+        &[0, 0, 0, 0],
+        &[0, 0, 0, 9, 3, 0xe7, 0, 0, 0, 0, 0, 1, 0],
+    ] {
         let mut stream = TcpStream::connect(broker.addr()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         stream.write_all(bytes).unwrap();

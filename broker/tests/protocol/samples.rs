@@ -154,7 +154,10 @@ macro_rules! sample {
             ApiKey::DescribeConfigs => {
                 let r = DescribeConfigsResource::default().with_resource_type(2).with_resource_name(s("sample"));
                 let r = r.with_configuration_keys(Some(vec![s("retention.ms"), s("segment.bytes")]));
-                $do!(DescribeConfigsRequest::default().with_resources(vec![r]).with_include_synonyms(true), DescribeConfigsResponse)
+                $do!(
+                    DescribeConfigsRequest::default().with_resources(vec![r]).with_include_synonyms(true),
+                    DescribeConfigsResponse
+                )
             }
             ApiKey::AlterConfigs => {
                 let c = alter::AlterableConfig::default().with_name(s("retention.ms")).with_value(Some(s("5")));

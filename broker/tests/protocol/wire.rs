@@ -1,5 +1,7 @@
 //! A client that speaks one request at a time and reads answers to their last byte.
 
+#![allow(dead_code, reason = "two test programs share it, and each uses its part")]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
