@@ -24,8 +24,6 @@ const FILE: &str = "tributary.toml";
 pub(crate) struct Session {
     /// Settings and their origins.
     pub(crate) loaded: Loaded,
-    /// Whether stderr is coloured.
-    pub(crate) colour: bool,
 }
 
 impl Session {
@@ -46,12 +44,11 @@ impl Session {
             flags: all,
             read_secret: &|path| fs::read_to_string(path).map_err(|error| error.to_string()),
         })?;
-        let colour = globals.colour();
-        logging::begin(&loaded.settings.log, colour)?;
+        logging::begin(&loaded.settings.log, globals.colour())?;
         for note in &loaded.notes {
             tracing::warn!("{note}");
         }
-        Ok(Self { loaded, colour })
+        Ok(Self { loaded })
     }
 
     /// The settings.

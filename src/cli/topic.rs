@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
             Action::Skip { partition, .. } => skip(&line, *partition).await,
         }
     })?;
-    output::print(&text)?;
+    output::print(&(text + "\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
