@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tributary_core::span::{Leg, Legs, Span};
 
@@ -102,6 +102,11 @@ impl Progress {
         if owes { since } else { None }
     }
 
+    /// Whether a leg has made anything durable within this time.
+    pub fn moved_within(&self, leg: Leg, time: Duration) -> bool {
+        self.lock().durable_at[leg as usize].is_some_and(|at| at.elapsed() <= time)
+    }
+
     /// All partitions that are read.
     pub fn partitions(&self) -> BTreeMap<i32, Partition> {
         self.lock().partitions.clone()
@@ -132,5 +137,7 @@ mod tests {
         progress.durable(Leg::Bronze, &[span(20, 30)]);
         assert!(progress.stalled_since(Leg::Bronze).is_none());
         assert!(progress.stalled_since(Leg::Serving).is_some());
+        assert!(progress.moved_within(Leg::Bronze, Duration::from_secs(60)));
+        assert!(!progress.moved_within(Leg::Serving, Duration::from_secs(60)), "it never has");
     }
 }

@@ -126,7 +126,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Within half a gate of the front in sum over the partitions: one reader can serve both from here.
+    /// Within half a gate of the front in sum over the partitions: one reader can serve both from here. Being near is not enough: a
+    /// store that answers questions but takes nothing (a full disk) would come and go, and the other leg would pay for each time.
     fn has_caught_up(&self, leg: Leg) -> bool {
         let (Some(main), Some(detached)) = (&self.main, self.detached.get(&leg)) else { return false };
         let behind = detached.partitions();
@@ -135,7 +136,8 @@ impl Supervisor {
             return false;
         }
         let gap: i64 = front.iter().map(|(p, at)| (at.sealed - behind[p].durable[leg as usize]).max(0)).sum();
-        gap.unsigned_abs() <= (main.gate.limit().rows / 2) as u64
+        let takes = detached.pipeline.as_ref().is_some_and(|p| p.progress.moved_within(leg, self.line.settings.pipeline.stall_after));
+        gap == 0 || (takes && gap.unsigned_abs() <= (main.gate.limit().rows / 2) as u64)
     }
 
     async fn bring_back(&mut self, leg: Leg) {
