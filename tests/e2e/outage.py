@@ -74,7 +74,7 @@ def give_back(lab, args, disk):
 
 def outage(lab, args, disk):
     """The experiment; returns what was seen."""
-    total = int(args.rate * (args.seconds + 30))
+    total = int(args.rate * (args.seconds + 15))
     lab.generate(total, args.seed, args.rate)
     wait_for("the topic is there", lambda: lab.partitions() > 0, 30)
     instance = lab.instance(NAME).start()

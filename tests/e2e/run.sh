@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# The whole program under fire, the short versions: every process killed, every store away. About five minutes.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+SHORT=1 scripts/chaos.sh
+SHORT=1 SINK=postgres scripts/outage.sh
+SHORT=1 SINK=lake scripts/outage.sh
