@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use actix::Actor;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -14,7 +15,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use tributary_actors::generator::outbox::{Outbox, Refused, Size, Tally};
-use tributary_actors::generator::{Config, GeneratorHandle, Report};
+use tributary_actors::generator::{Config, Generator, GeneratorHandle, Halt, Report};
 use tributary_broker::{Broker, Running};
 use tributary_core::settings;
 use tributary_core::traffic::{Made, Plan, Population, Profile, Truth};
@@ -82,11 +83,15 @@ impl Kafka {
     }
 
     fn generator(&self, events_per_second: f64) -> GeneratorHandle {
+        GeneratorHandle::start(self.traffic(events_per_second)).unwrap()
+    }
+
+    fn traffic(&self, events_per_second: f64) -> Config {
         static SEED: AtomicU32 = AtomicU32::new(1);
         let traffic = settings::Generator { events_per_second, num_users: 50, user_growth_rate: 10.0 };
         let seed = u64::from(SEED.fetch_add(1, Ordering::Relaxed));
         let topic = TOPIC.to_owned();
-        GeneratorHandle::start(Config { traffic, profile: Profile::Plain, seed, topic, client: self.client() }).unwrap()
+        Config { traffic, profile: Profile::Plain, seed, topic, client: self.client() }
     }
 }
 
@@ -137,6 +142,8 @@ fn the_rate_is_held_and_everything_arrives_where_its_key_belongs() {
         let (generator, began) = (kafka.generator(rate), Instant::now());
         std::thread::sleep(Duration::from_secs(4));
         let passed = began.elapsed().as_secs_f64();
+        let known = generator.delivered() as f64;
+        assert!(known > rate * (passed - 1.5), "reports are fetched as they come: {known} after {passed} s at {rate}/s");
         let report = generator.stop(soon()).unwrap();
         // One event more or less is a matter of when one looks.
         let off = report.delivered as f64 - rate * passed;
@@ -186,6 +193,21 @@ fn what_has_no_answer_at_the_deadline_is_said() {
     kafka.start_again();
     let arrived = kafka.records().len() as u64;
     assert!((report.delivered..=report.delivered + report.unanswered).contains(&arrived), "{arrived} {report:?}");
+}
+
+#[test]
+fn the_room_makes_traffic_until_it_is_halted() {
+    let kafka = Kafka::with_topic();
+    let report = actix::System::new().block_on(async {
+        let room = Generator::new(kafka.traffic(500.0)).start();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let report = room.send(Halt { until: soon() }).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(room.send(Halt { until: soon() }).await.unwrap(), None, "it does not begin again");
+        report.unwrap()
+    });
+    assert!(report.delivered > 800, "{report:?}");
+    assert_eq!(report, Report { delivered: kafka.records().len() as u64, failed: 0, unanswered: 0 });
 }
 
 /// Through the same outbox as `tributary generate`: what is in the topic is what the plan said, to the byte.

@@ -38,6 +38,10 @@ impl Tally {
         self.failed.load(Ordering::Acquire)
     }
 
+    fn answered(&self) -> u64 {
+        self.delivered() + self.failed()
+    }
+
     /// The last complaint of librdkafka.
     pub fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -174,9 +178,19 @@ impl Outbox {
         }
     }
 
-    /// Fetches delivery reports, without waiting.
+    /// Fetches the delivery reports that are there, without waiting.
     pub fn serve(&self) {
-        self.producer.poll(Duration::ZERO);
+        // One poll without patience fetches one report, of one batch. A report that is not fetched keeps its records' place in the
+        // queue: many small batches would fill it although all of them have arrived.
+        let mut answered = self.tally.answered();
+        loop {
+            self.producer.poll(Duration::ZERO);
+            let now = self.tally.answered();
+            if now == answered {
+                return;
+            }
+            answered = now;
+        }
     }
 
     /// Waits until nothing is on its way any more, or until the deadline. Says how many records are.
