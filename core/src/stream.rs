@@ -12,6 +12,7 @@ mod units;
 mod windows;
 
 pub use self::error::DeclarationError;
+pub(crate) use self::error::did_you_mean;
 
 /// A declared stream: one Kafka topic, one bronze table, any number of window tables.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::table::{self, OPEN, OTHER_ENV, Row, TABLE, UNUSED_ENV};
 use super::{Settings, file, postgres_url, validate};
+use crate::stream::did_you_mean;
 
 /// Where a value came from. The order is the precedence.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -266,26 +267,9 @@ fn bare(origin: &Origin) -> String {
 
 /// `did you mean …?` where something is close enough, else `otherwise`.
 fn suggestion<'a>(word: &str, known: impl Iterator<Item = &'a str>, otherwise: &str) -> String {
-    let nearest = known.map(|name| (distance(word, name), name)).min();
-    match nearest {
-        Some((away, name)) if away <= 2 + word.len() / 8 => format!("did you mean `{name}`?"),
-        _ if OPEN.iter().any(|prefix| prefix.trim_end_matches('.') == word) => "it is a table: name what is in it".into(),
-        _ => otherwise.to_owned(),
+    match did_you_mean(word, known).trim_end() {
+        "" if OPEN.iter().any(|prefix| prefix.trim_end_matches('.') == word) => "it is a table: name what is in it".into(),
+        "" => otherwise.to_owned(),
+        hint => hint.to_owned(),
     }
-}
-
-/// Edits between two words (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != *right);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

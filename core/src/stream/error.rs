@@ -110,7 +110,7 @@ fn floor_boundary(text: &str, at: usize) -> usize {
 }
 
 /// `did you mean …? ` when one of the choices is close to what was written, else nothing.
-pub(super) fn did_you_mean<'a>(written: &str, choices: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn did_you_mean<'a>(written: &str, choices: impl IntoIterator<Item = &'a str>) -> String {
     let nearest = choices.into_iter().map(|c| (distance(written, c), c)).min();
     match nearest {
         Some((d, choice)) if d <= 1 + written.chars().count() / 4 => format!("did you mean `{choice}`? "),
