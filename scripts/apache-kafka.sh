@@ -67,7 +67,7 @@ fetch_broker() {
 
 fetch_tools() {
   need_java
-  fetch_into "$TOOLS_LIB" "org.apache.kafka:kafka-tools:$TOOLS_VERSION" \
+  fetch_into "$TOOLS_LIB" "org.apache.kafka:kafka-tools:$TOOLS_VERSION" "org.apache.kafka:kafka_2.13:$TOOLS_VERSION" \
     "org.apache.logging.log4j:log4j-slf4j-impl:$LOG4J_VERSION" "org.apache.logging.log4j:log4j-core:$LOG4J_VERSION"
 }
 
@@ -162,13 +162,14 @@ tool() {
     kafka-delete-records) class=DeleteRecordsCommand ;;
     kafka-consumer-perf-test) class=ConsumerPerformance ;;
     kafka-producer-perf-test) class=ProducerPerformance ;;
-    kafka-configs) class=ConfigCommand ;;
+    kafka-configs) class=kafka.admin.ConfigCommand ;; # it comes with the broker's classes
     *) die "no tool $name" ;;
   esac
   fetch_tools
+  case "$class" in kafka.*) ;; *) class="org.apache.kafka.tools.$class" ;; esac
   local config="$TOOLS_LIB/log4j2.properties"
   [ -e "$config" ] || log4j off >"$config"
-  exec java -Xmx256m "-Dlog4j2.configurationFile=$config" -cp "$TOOLS_LIB/*" "org.apache.kafka.tools.$class" "$@"
+  exec java -Xmx256m "-Dlog4j2.configurationFile=$config" -cp "$TOOLS_LIB/*" "$class" "$@"
 }
 
 command=${1:-}

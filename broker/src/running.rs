@@ -70,7 +70,8 @@ impl Broker {
             .name("tributary-broker".into())
             .spawn(move || {
                 let result = run(&node, listener, stopping, ready);
-                if let (Err(Error::Fatal(_)), OnFatal::ExitProcess) = (&result, on_fatal) {
+                // A stop that was asked for and went wrong is its caller's to hear of; nobody else may be confirmed to.
+                if node.failure().is_some() && on_fatal == OnFatal::ExitProcess {
                     std::process::exit(EXIT_IO);
                 }
                 drop(node);

@@ -10,11 +10,11 @@ use std::process::{Command, Output, Stdio};
 
 use tributary_broker::{Broker, Config, Running};
 
-fn broker() -> (Running, String, tempfile::TempDir) {
+fn broker() -> (tempfile::TempDir, Running, String) {
     let dir = tempfile::tempdir().unwrap();
     let broker = Broker::start(Config::new(dir.path())).unwrap();
     let address = broker.addr().to_string();
-    (broker, address, dir)
+    (dir, broker, address)
 }
 
 fn run(mut command: Command, input: &str) -> Output {
@@ -51,7 +51,7 @@ fn kcat_lists_produces_and_consumes() {
         println!("SKIPPED kcat: it is not installed");
         return;
     }
-    let (_broker, address, _dir) = broker();
+    let (_dir, _broker, address) = broker();
     let kcat = |arguments: &[&str], input: &str| {
         let mut command = Command::new("kcat");
         command.args(["-b", &address]).args(arguments);
@@ -85,7 +85,7 @@ fn create(address: &str, topic: &str, partitions: i32) {
 
 #[test]
 fn kafkas_own_tools_work() {
-    let (_broker, address, _dir) = broker();
+    let (_dir, _broker, address) = broker();
     let b = ["--bootstrap-server", address.as_str()];
     let with = |arguments: &[&'static str]| [&b[..], arguments].concat();
     let create = with(&["--create", "--topic", "t", "--partitions", "3", "--config", "retention.ms=3600000"]);

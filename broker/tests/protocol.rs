@@ -17,11 +17,12 @@ use tributary_broker::{Broker, Config, Running};
 
 use wire::{Wire, frame};
 
-fn broker() -> (Running, tempfile::TempDir) {
+fn broker() -> (tempfile::TempDir, Running) {
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(dir.path());
     config.min_session_timeout = Duration::from_millis(100);
-    (Broker::start(config).unwrap(), dir)
+    let broker = Broker::start(config).unwrap();
+    (dir, broker)
 }
 
 fn offered(wire: &mut Wire) -> Vec<(ApiKey, i16, i16)> {
@@ -34,7 +35,7 @@ fn offered(wire: &mut Wire) -> Vec<(ApiKey, i16, i16)> {
 
 #[test]
 fn every_request_is_answered_in_every_version_that_is_offered() {
-    let (broker, _dir) = broker();
+    let (_dir, broker) = broker();
     let mut wire = Wire::connect(broker.addr());
     let offered = offered(&mut wire);
     assert!(offered.len() > 25);
@@ -52,7 +53,7 @@ fn every_request_is_answered_in_every_version_that_is_offered() {
 
 #[test]
 fn a_version_from_the_future_is_told_which_ones_there_are() {
-    let (broker, _dir) = broker();
+    let (_dir, broker) = broker();
     let mut wire = Wire::connect(broker.addr());
     wire.send(&frame(ApiKey::ApiVersions, 3, 99, &ApiVersionsRequest::default()));
     let answer: ApiVersionsResponse = wire.receive(ApiKey::ApiVersions, 0);
@@ -74,7 +75,7 @@ impl Noise {
 
 #[test]
 fn a_damaged_request_costs_its_sender_the_connection_and_nobody_else_anything() {
-    let (broker, _dir) = broker();
+    let (_dir, broker) = broker();
     let mut wire = Wire::connect(broker.addr());
     let offered = offered(&mut wire);
     let mut noise = Noise(0x5EED);
@@ -106,7 +107,7 @@ fn a_damaged_request_costs_its_sender_the_connection_and_nobody_else_anything() 
 
 #[test]
 fn counts_that_would_reserve_gigabytes_are_refused_before_they_are_believed() {
-    let (broker, _dir) = broker();
+    let (_dir, broker) = broker();
     for (key, version, huge) in [
         (ApiKey::Metadata, 1, &[0x7f, 0xff, 0xff, 0xff][..]),
         (ApiKey::Metadata, 9, &[0xff, 0xff, 0xff, 0xff, 0x0f]),
@@ -128,7 +129,7 @@ fn counts_that_would_reserve_gigabytes_are_refused_before_they_are_believed() {
 
 #[test]
 fn what_is_not_kafkas_protocol_at_all_is_hung_up_on() {
-    let (broker, _dir) = broker();
+    let (_dir, broker) = broker();
     for bytes in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
         &[0xff; 64],
@@ -148,7 +149,7 @@ fn what_is_not_kafkas_protocol_at_all_is_hung_up_on() {
 
 #[test]
 fn answers_come_in_the_order_of_the_questions() {
-    let (broker, _dir) = broker();
+    let (_dir, broker) = broker();
     let mut wire = Wire::connect(broker.addr());
     let keys = [ApiKey::Produce, ApiKey::Metadata, ApiKey::Produce, ApiKey::ListOffsets, ApiKey::Produce, ApiKey::ApiVersions];
     for (i, key) in keys.iter().enumerate() {
