@@ -160,6 +160,12 @@ impl Line {
         })
     }
 
+    /// Our fixed name in the consumer group: where nobody else can have it, or a person chose it.
+    pub fn member(&self) -> Option<&str> {
+        let own = self.embedded_kafka || self.settings.instance != Settings::default().instance;
+        own.then_some(self.settings.instance.as_str())
+    }
+
     /// Where the stores are.
     pub fn floors(&self, ready: &Ready, legs: Legs) -> StoreFloors {
         StoreFloors {

@@ -24,7 +24,7 @@ pub const NAME: &str = "offset_ledger";
 const TICK: Duration = Duration::from_millis(250);
 const COMMIT: Duration = Duration::from_secs(2);
 /// With the gate shut, a leg that stalls holds up the other: patience is shorter then.
-const SHUT_PATIENCE: Duration = Duration::from_secs(3);
+const SHUT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the ledger is told at its birth.
 pub struct Config {
@@ -102,7 +102,7 @@ impl OffsetLedger {
             self.full_since = None;
         }
         let shut = self.full_since.is_some_and(|since| since.elapsed() > SHUT_PATIENCE);
-        let patience = if shut { SHUT_PATIENCE } else { self.config.stall_after };
+        let patience = if shut { SHUT_PATIENCE.min(self.config.stall_after) } else { self.config.stall_after };
         for (leg, _) in &self.legs {
             if self.progress.stalled_since(*leg).is_some_and(|since| since.elapsed() > patience) {
                 self.reports.trouble(NAME, Cause::Stalled(*leg));

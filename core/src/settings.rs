@@ -124,13 +124,13 @@ impl Default for Pipeline {
     fn default() -> Self {
         Self {
             bronze_flush: Duration::from_secs(1),
-            bronze_file_bytes: 24 << 20,
+            bronze_file_bytes: 12 << 20,
             window_merge: Duration::from_millis(500),
-            gate_rows: 320_000,
-            gate_bytes: 96 << 20,
-            batch_rows: 32_768,
+            gate_rows: 120_000,
+            gate_bytes: 32 << 20,
+            batch_rows: 8_192,
             batch_wait: Duration::from_millis(50),
-            stall_after: Duration::from_secs(4),
+            stall_after: Duration::from_secs(30),
             restart_backoff: Duration::from_millis(500),
             restart_backoff_max: Duration::from_secs(60),
             restart_budget: 10,

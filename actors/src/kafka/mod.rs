@@ -52,8 +52,14 @@ pub fn client_config(settings: &Kafka, bootstrap: &str) -> ClientConfig {
 }
 
 /// A consumer that never moves on its own: no auto commit, no reset, committed offsets never asked for position.
-pub fn consumer_config(settings: &Kafka, bootstrap: &str) -> ClientConfig {
+///
+/// With a `member` name, which must be unique in the group, a process that was killed gets its partitions back at once when it is
+/// started again; without, it waits for its own dead membership to expire.
+pub fn consumer_config(settings: &Kafka, bootstrap: &str, member: Option<&str>) -> ClientConfig {
     let mut config = client_config(settings, bootstrap);
+    if let Some(member) = member {
+        config.set("group.instance.id", member);
+    }
     config
         .set("group.id", &settings.group_id)
         .set("partition.assignment.strategy", "cooperative-sticky")
@@ -67,8 +73,9 @@ pub fn consumer_config(settings: &Kafka, bootstrap: &str) -> ClientConfig {
         // One second by default: a queue that is emptied faster than that would idle.
         .set("fetch.queue.backoff.ms", "5")
         .set("fetch.wait.max.ms", "100")
-        .set("queued.min.messages", "100000")
-        .set("queued.max.messages.kbytes", "16384");
+        // A queued message costs about 500 bytes whatever its size: this bounds the queue to some 40 MB.
+        .set("queued.min.messages", "50000")
+        .set("queued.max.messages.kbytes", "8192");
     for (name, value) in &settings.properties {
         config.set(name, value);
     }

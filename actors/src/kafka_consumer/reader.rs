@@ -70,7 +70,7 @@ pub(super) struct Reader {
 }
 
 /// Memory that a batch may take; credit for it is held before the first record is read.
-const BATCH_BYTES: usize = 8 << 20;
+const BATCH_BYTES: usize = 4 << 20;
 /// Records of one read.
 const READ: usize = 2000;
 /// How often positions and watermarks are looked at when nothing comes.

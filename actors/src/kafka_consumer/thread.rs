@@ -148,7 +148,9 @@ fn run(consumer: BaseConsumer<Context>, ear: &Receiver<Control>) {
     reader.stopping = true;
     reader.queue.clear();
     drop(reader);
-    drop(consumer); // leaves the group; revokes without ceremony
+    // A member with a fixed name leaves only when it says so; then the others need not wait for its session to expire.
+    consumer.unsubscribe();
+    drop(consumer);
 }
 
 fn begin(consumer: &BaseConsumer<Context>, context: &Context) -> Result<(), ClientError> {
@@ -195,6 +197,7 @@ fn judge(consumer: &BaseConsumer<Context>, context: &Context, fault: &Fault) {
             reader.edges.reports.trouble(NAME, Cause::TopicChanged(words));
         }
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED => {
+            reader.seal(consumer.client()); // what was read of it goes out with its span
             reader.block(*partition, &format!("partition {partition}: not allowed to read the topic: {text}"));
         }
         other => tracing::warn!(partition, code = ?other, "{text}"),

@@ -195,6 +195,10 @@ fn properties(stream: &Stream) -> WriterProperties {
     for name in ["error", "raw", "extra"] {
         plain(name, Encoding::PLAIN);
     }
+    // Bounds of ids and payloads prune nothing and cost a comparison per row.
+    for name in [stream.fields[stream.id].column.as_str(), "error", "raw", "extra"] {
+        builder = builder.set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::None);
+    }
     builder.build()
 }
 
@@ -221,7 +225,7 @@ fn delta_stats(metadata: &ParquetMetaData, rows: u64) -> Value {
                 Statistics::ByteArray(s) => s.min_opt().zip(s.max_opt()).and_then(|(a, b)| {
                     let (a, b) = (a.as_utf8().ok()?, b.as_utf8().ok()?);
                     let short = s.min_is_exact() && s.max_is_exact() && a.len() <= 32 && b.len() <= 32;
-                    (short && name != "raw").then(|| (json!(a), json!(b)))
+                    short.then(|| (json!(a), json!(b)))
                 }),
                 _ => None,
             };
