@@ -3,7 +3,7 @@
 //!
 //! Every test uses topics and groups of its own name, so they run side by side on one broker.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a failed step is a failed test")]
 
 #[path = "conformance/admin.rs"]
 mod admin;

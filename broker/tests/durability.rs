@@ -1,7 +1,7 @@
 //! What survives what: kills, torn tails, power cuts, restarts, retention. Embedded only, because it takes hold of the
 //! process and of the files.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a failed step is a failed test")]
 
 #[path = "durability/clients.rs"]
 mod clients;

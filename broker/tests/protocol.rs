@@ -1,7 +1,7 @@
 //! The wire itself: every request in every version that the broker offers is asked and its answer decoded, and then the
 //! same requests are damaged. Embedded only: this is about how this broker reads and writes bytes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a failed step is a failed test")]
 
 #[path = "protocol/samples.rs"]
 mod samples;
@@ -92,7 +92,7 @@ fn a_damaged_request_costs_its_sender_the_connection_and_nobody_else_anything() 
             for _ in 0..=noise.next() % 4 {
                 // Beyond the length and the header's first fields: those have tests of their own.
                 let at = 12 + (noise.next() as usize) % (bytes.len() - 12);
-                bytes[at] = if noise.next() % 3 == 0 { 0xff } else { noise.next() as u8 };
+                bytes[at] = if noise.next().is_multiple_of(3) { 0xff } else { noise.next() as u8 };
             }
             if wire.try_ask(&bytes).is_none() {
                 closed += 1;

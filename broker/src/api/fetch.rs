@@ -168,3 +168,45 @@ fn refused(index: i32, e: ResponseError, high_watermark: i64, log_start: i64) ->
         .with_aborted_transactions(None)
         .with_records(Some(bytes::Bytes::new()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, TopicConfig};
+    use crate::flusher::Flush;
+    use crate::log::batch::{Header, testing};
+    use crate::log::partition::State;
+
+    fn wanted(partition: &Arc<Partition>) -> Topics {
+        let asked = FetchPartition::default().with_partition_max_bytes(1_000);
+        vec![(FetchableTopicResponse::default(), vec![Wanted { asked, found: Ok(partition.clone()) }])]
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_with_the_fsync_and_leaves_no_waiter_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let partition = Arc::new(Partition::new(dir.path().join("0"), State::empty(), std::fs::File::sync_data));
+        let topics = wanted(&partition);
+        let soon = Instant::now() + Duration::from_millis(50);
+        wait_for_enough(&topics, 1, soon).await;
+        assert!(Instant::now() >= soon, "there was nothing to read");
+        assert!(partition.waiters.is_empty());
+
+        let bytes = testing::batch(None, &[1, 2, 3]);
+        let config = TopicConfig::new(&Config::new(dir.path()), Default::default()).unwrap();
+        let writer = partition.clone();
+        let writing = tokio::spawn(async move {
+            while writer.waiters.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            writer.append(&bytes, &Header::parse(&bytes).unwrap(), &config, 0).unwrap();
+            assert_eq!(writer.available(0), Some(0), "written is not yet readable");
+            writer.flush().unwrap();
+        });
+        let never = Instant::now() + Duration::from_secs(60);
+        wait_for_enough(&topics, 1, never).await;
+        writing.await.unwrap();
+        assert!(Instant::now() < never);
+        assert_eq!((partition.waiters.is_empty(), partition.watermarks()), (true, (0, 3)));
+    }
+}

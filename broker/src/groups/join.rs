@@ -159,7 +159,7 @@ impl Group {
             // What it subscribes to is not compared (its metadata also says what it owned, which is nothing now): the
             // assignment holds as long as the protocol does.
             if self.choose_protocol() == self.protocol {
-                let mut joined = self.joined(&id, true);
+                let mut joined = self.joined(&id, may_skip);
                 if !may_skip && joined.leader == id {
                     // Told that it leads, an older client would assign anew, and the others would not hear of it.
                     joined.leader = old.clone();

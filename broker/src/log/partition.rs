@@ -252,7 +252,7 @@ impl State {
         let after = self.sealed.partition_point(|s| s.base <= offset);
         let Some(summary) = after.checked_sub(1).and_then(|i| self.sealed.get(i)).copied() else { return Ok(None) };
         let (index, _) = Index::load(&file_path(dir, summary.base, "index")).unwrap_or((Index::default(), summary));
-        let open = Open::open(dir, summary, index)?;
+        let open = Open::existing(dir, summary, index)?;
         self.last_read = Some(open.clone());
         Ok(Some((open, summary.size)))
     }

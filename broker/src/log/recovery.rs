@@ -148,7 +148,7 @@ fn sealed_segment(dir: &Path, base: i64, next: i64, now_ms: i64) -> Result<Summa
 fn closed_segment(dir: &Path, base: i64) -> Option<Open> {
     let (index, summary) = Index::load(&file_path(dir, base, "index"))?;
     let bytes = length(&file_path(dir, base, "log")).ok()?;
-    (summary.base == base && summary.size == bytes).then(|| Open::open(dir, summary, index).ok())?
+    (summary.base == base && summary.size == bytes).then(|| Open::existing(dir, summary, index).ok())?
 }
 
 /// The last segment after a crash: checked from end to end, torn bytes cut off.

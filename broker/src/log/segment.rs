@@ -68,7 +68,7 @@ impl Open {
     }
 
     /// Opens a segment that is known to be intact.
-    pub(crate) fn open(dir: &Path, summary: Summary, index: Index) -> io::Result<Self> {
+    pub(crate) fn existing(dir: &Path, summary: Summary, index: Index) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(file_path(dir, summary.base, "log"))?;
         Ok(Self { summary, file: Arc::new(file), index: Arc::new(index) })
     }

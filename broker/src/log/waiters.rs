@@ -36,7 +36,7 @@ impl Waiters {
     }
 
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).1.len()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).1.is_empty()
     }
 }
