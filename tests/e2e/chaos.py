@@ -178,6 +178,14 @@ class Chaos:
         self.tally["partitions now"] = self.lab.add_partition()
 
 
+def evidence(lab):
+    """What the disturbances have set off: a fence that never fenced has shown nothing."""
+    text = "".join(proc.log.read_text(errors="replace") for proc in lab.instances.values())
+    said = {"rebalances": "assigned partitions=", "fences (somebody else was first)": "another instance has moved",
+            "legs detached": "it will catch up on its own", "pipelines rebuilt": "; rebuilding in", "panics": "panicked"}
+    return {what: text.count(words) for what, words in said.items()}
+
+
 def main():
     args = arguments()
     rate = args.events / args.seconds
@@ -201,6 +209,7 @@ def main():
         drain(lab, args.patience)
         chaos.watch()
         lab.say("drained")
+        print("seen in the logs: " + ", ".join(f"{n} {what}" for what, n in evidence(lab).items()))
         missing, extra, mismatched, well = judge(lab)
         print("tally: " + ", ".join(f"{what}={n}" for what, n in sorted(chaos.tally.items())) + f", surprises={len(chaos.surprises)}")
         print(f"seed {args.seed} · bronze missing={missing} extra={extra} · windows mismatched={mismatched}", flush=True)

@@ -53,7 +53,7 @@ class Watch(threading.Thread):
         self.leg, self.pid, self.every = leg, pid, every
         self.client, self.bootstrap = watcher(bootstrap), bootstrap
         self.ages, self.samples, self.failures = Ages(), [], 0
-        self.peak, self.rss, self.error = 0, [], None
+        self.peak, self.resident, self.error = 0, [], None
         self._over = threading.Event()
 
     def run(self):
@@ -67,8 +67,8 @@ class Watch(threading.Thread):
                 except Exception:  # a store that does not answer is as old as it was, and older
                     self.failures += 1
                 self.samples.append((time.monotonic(), self.ages.oldest_missing(time.monotonic(), offsets)))
-                now, peak = memory(self.pid())
-                self.rss.append(now)
+                resident, anonymous, peak = memory(self.pid())
+                self.resident.append((time.monotonic(), resident, anonymous))
                 self.peak = max(self.peak, peak)
         except Exception as error:  # shown by finish(): the run must not pass without samples
             self.error = error
@@ -86,3 +86,8 @@ class Watch(threading.Thread):
     def between(self, begin, end):
         """The ages sampled from `begin` to `end` (monotonic seconds)."""
         return [age for at, age in self.samples if begin <= at <= end]
+
+    def memory_between(self, begin, end):
+        """Most that was (resident, anonymous) in any sample from `begin` to `end`."""
+        there = [(resident, anonymous) for at, resident, anonymous in self.resident if begin <= at <= end]
+        return tuple(max(column) for column in zip(*there)) if there else (0, 0)

@@ -34,6 +34,7 @@ def arguments():
     parser.add_argument("--limit", type=float, default=10, help="p99 of the healthy leg's age, seconds")
     parser.add_argument("--memory", type=int, default=256, help="resident memory at most, MiB")
     parser.add_argument("--patience", type=float, default=240, help="seconds for the catch-up")
+    parser.add_argument("--how", choices=["stop", "kill", "freeze"], default="stop", help="what becomes of PostgreSQL")
     parser.add_argument("--enospc", action="store_true", help="let writes fail (no free space is kept back for them)")
     parser.add_argument("--short", action="store_true", help="25 s, and the stalling leg is detached sooner")
     args = parser.parse_args()
@@ -65,11 +66,18 @@ class Leg:
 
 
 def take_away(lab, args, disk):
-    lab.postgres.stop() if args.sink == "postgres" else disk.fill()
+    """The ways in which a store can be away: gone politely, dead, silent, full."""
+    if args.sink == "lake":
+        disk.fill()
+    else:
+        {"stop": lab.postgres.stop, "kill": lab.postgres.kill, "freeze": lab.postgres.freeze}[args.how]()
 
 
 def give_back(lab, args, disk):
-    lab.postgres.start() if args.sink == "postgres" else disk.release()
+    if args.sink == "lake":
+        disk.release()
+    else:
+        {"freeze": lab.postgres.thaw}.get(args.how, lab.postgres.start)()
 
 
 def outage(lab, args, disk):
@@ -108,8 +116,9 @@ def outage(lab, args, disk):
     drain(lab, args.patience)
     p50, p99, worst = watch.finish()
     during = watch.between(begin, caught_up)
+    phases = {"before": (0, begin), "away": (begin, back), "catching up": (back, caught_up + 2)}
     return {
-        "leg": leg, "begin": begin, "back": back, "caught_up": caught_up, "samples": len(watch.samples), "all": (p50, p99, worst),
+        "memory": {name: watch.memory_between(*span) for name, span in phases.items()}, "leg": leg, "begin": begin, "back": back, "caught_up": caught_up, "samples": len(watch.samples), "all": (p50, p99, worst),
         "during": (quantile(during, 0.5), quantile(during, 0.99), max(during, default=0.0)), "peak": watch.peak, "failures": watch.failures,
         "restarts": json.loads(lab.get(NAME, "/status")[1] or "{\"streams\":[{}]}")["streams"][0].get("restarts"),
     }
@@ -123,7 +132,8 @@ def report(args, seen):
     print(f"{args.sink} away for {seen['back'] - seen['begin']:.0f} s at {args.rate}/s · {healthy} age p50={p50:.2f} s p99={p99:.2f} s "
           f"max={worst:.2f} s over {seen['samples']} samples (limit p99 {args.limit:g} s)")
     print(f"{leg.name} detached after {since(leg.detached_at, seen['begin'])}, back {since(leg.back_at, seen['back'])} after its store · "
-          f"pipelines rebuilt: {seen['restarts']} · RSS peak {seen['peak'] >> 20} MiB (promise {args.memory} MiB)", flush=True)
+          f"pipelines rebuilt: {seen['restarts']} · RSS peak {seen['peak'] >> 20} MiB (promise {args.memory} MiB)")
+    print("memory: " + ", ".join(f"{name} {rss >> 20} MiB ({anon >> 20} anonymous)" for name, (rss, anon) in seen["memory"].items()))
     wrong = []
     if p99 > args.limit:
         wrong.append(f"{healthy} was not fresh: p99 {p99:.2f} s is over {args.limit:g} s")

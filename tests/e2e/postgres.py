@@ -54,6 +54,7 @@ class Postgres:
         self.port = free_port()
         self.url = f"postgres://platform:{PASSWORD}@127.0.0.1:{self.port}/serving"
         self.uid, self.gid = unprivileged()
+        self.frozen = []
         home.mkdir(parents=True)
         self._initialise()
         command = [
@@ -108,8 +109,21 @@ class Postgres:
             time.sleep(0.02)
         return True
 
+    def freeze(self):
+        """SIGSTOP to the whole family: it takes connections (the kernel does) and never answers."""
+        self.frozen = [self.proc.pid, *children(self.proc.pid)]
+        for pid in self.frozen:
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self):
+        """Ends a freeze."""
+        for pid in filter(alive, self.frozen):
+            os.kill(pid, signal.SIGCONT)
+        self.frozen = []
+
     def stop(self):
         """Fast stop: open transactions are rolled back, everything is written."""
+        self.thaw()
         if self.proc.runs():
             self.proc.signal(signal.SIGINT)
             try:

@@ -159,15 +159,14 @@ class Proc:
 
 
 def memory(pid):
-    """Resident bytes of a process now, and at most so far; (0, 0) when it is gone."""
-    now = peak = 0
+    """(resident bytes now, anonymous ones among them, most that was ever resident) of a process; zeros when it is gone."""
+    found = {}
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8") as status:
             for line in status:
-                if line.startswith("VmRSS:"):
-                    now = int(line.split()[1]) * 1024
-                elif line.startswith("VmHWM:"):
-                    peak = int(line.split()[1]) * 1024
+                if line.startswith(("VmRSS:", "RssAnon:", "VmHWM:")):
+                    name, value = line.split()[:2]
+                    found[name] = int(value) * 1024
     except (FileNotFoundError, ProcessLookupError):
         pass
-    return now, peak
+    return found.get("VmRSS:", 0), found.get("RssAnon:", 0), found.get("VmHWM:", 0)
