@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
+use tokio::signal::unix::{SignalKind, signal};
 use tributary_actors::generator::outbox::{Outbox, Size, Tally};
 use tributary_actors::kafka::{client_config, topic};
 use tributary_core::settings::Settings;
@@ -205,9 +206,11 @@ fn deliver(args: &Args, session: &Session, stream: &Stream, plan: &Plan) -> Resu
 
 /// The first signal asks to stop; the second does not ask.
 async fn interruption(stop: Arc<AtomicBool>) {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     loop {
-        if tokio::signal::ctrl_c().await.is_err() {
-            return;
+        tokio::select! {
+            pressed = tokio::signal::ctrl_c() => if pressed.is_err() { return },
+            _ = terminate.recv() => {}
         }
         if stop.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
