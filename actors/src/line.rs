@@ -228,10 +228,10 @@ pub async fn adopt(log: &mut DeltaLog, topic: &Topic, before: Option<i32>, incar
     match log.commit(&commit).await {
         Ok(_) => Ok(incarnation),
         // Another instance was first; what it wrote holds.
-        Err(CommitError::Foreign(_)) => log.txn(&app).and_then(|n| i32::try_from(n).ok()).ok_or_else(|| NotReady::Leg {
-            leg: Leg::Bronze,
-            why: "the topic's incarnation was not written".to_owned(),
-        }),
+        Err(CommitError::Foreign(_)) => log
+            .txn(&app)
+            .and_then(|n| i32::try_from(n).ok())
+            .ok_or_else(|| NotReady::Leg { leg: Leg::Bronze, why: "the topic's incarnation was not written".to_owned() }),
         Err(error @ CommitError::TableChanged(_)) => Err(NotReady::Fatal(error.to_string())),
         Err(CommitError::Store(error)) => Err(not_ready_bronze(error)),
     }
@@ -245,5 +245,9 @@ fn not_ready_bronze(error: LakeError) -> NotReady {
 }
 
 fn not_ready_serving(error: ServingError) -> NotReady {
-    if error.is_permanent() { NotReady::Fatal(error.to_string()) } else { NotReady::Leg { leg: Leg::Serving, why: error.to_string() } }
+    if error.is_permanent() {
+        NotReady::Fatal(error.to_string())
+    } else {
+        NotReady::Leg { leg: Leg::Serving, why: error.to_string() }
+    }
 }

@@ -57,7 +57,14 @@ pub struct OffsetLedger {
 
 impl OffsetLedger {
     /// For one pipeline.
-    pub fn new(config: Config, progress: Progress, gate: Arc<Gate>, consumer: Sender<Control>, reports: Reports, pulse: Pulse) -> Self {
+    pub fn new(
+        config: Config,
+        progress: Progress,
+        gate: Arc<Gate>,
+        consumer: Sender<Control>,
+        reports: Reports,
+        pulse: Pulse,
+    ) -> Self {
         let meter = StreamMeter::new(&config.stream);
         let legs = config.legs.iter().map(|leg| (leg, LegMeter::new(&config.stream, leg))).collect();
         let _tombstone = reports.tombstone(NAME);

@@ -151,7 +151,8 @@ impl Pipeline {
             let left = until.saturating_duration_since(Instant::now());
             let mut clean = answer.recv_timeout(left).is_ok();
             let (done, answers) = Ack::channel();
-            let asked = legs.iter().filter_map(|leg| self.drains.get(&leg)).filter(|r| r.try_send(Drain { done: done.clone() }).is_ok());
+            let asked =
+                legs.iter().filter_map(|leg| self.drains.get(&leg)).filter(|r| r.try_send(Drain { done: done.clone() }).is_ok());
             let asked = asked.count();
             drop(done);
             clean &= await_acks(&answers, asked, until) && asked == legs.iter().filter(|l| self.legs.has(*l)).count();

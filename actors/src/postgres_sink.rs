@@ -161,7 +161,13 @@ impl PostgresSink {
         ctx.spawn(work.into_actor(self).map(|(connection, merge, ended), sink, ctx| sink.merged(connection, &merge, ended, ctx)));
     }
 
-    fn merged(&mut self, connection: Option<PgConnection>, merge: &Merge, ended: Result<Merged, ServingError>, ctx: &mut Context<Self>) {
+    fn merged(
+        &mut self,
+        connection: Option<PgConnection>,
+        merge: &Merge,
+        ended: Result<Merged, ServingError>,
+        ctx: &mut Context<Self>,
+    ) {
         self.in_flight = false;
         self.connection = connection;
         let merged = match ended {

@@ -76,8 +76,12 @@ mod tests {
 
     #[test]
     fn an_old_restart_is_forgotten() {
-        let policy =
-            Policy { backoff: Duration::from_secs(1), backoff_max: Duration::from_secs(60), budget: 2, period: Duration::from_secs(10) };
+        let policy = Policy {
+            backoff: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(60),
+            budget: 2,
+            period: Duration::from_secs(10),
+        };
         let mut r = Restarts::new(policy);
         for i in 0..20 {
             assert_eq!(r.broke(Duration::from_secs(i * 11)), Verdict::Again(Duration::from_secs(1)));

@@ -134,7 +134,8 @@ impl Folder {
         let event_time = &self.stream.fields[self.stream.event_time].column;
         let ok = self.valid_rows(rows)?;
         let partitions = self.column(rows, "kafka_partition")?;
-        let partitions = partitions.as_primitive_opt::<Int32Type>().ok_or_else(|| self.not_ours(rows, "kafka_partition", "int32"))?;
+        let partitions =
+            partitions.as_primitive_opt::<Int32Type>().ok_or_else(|| self.not_ours(rows, "kafka_partition", "int32"))?;
         let offsets = self.column(rows, "kafka_offset")?;
         let offsets = offsets.as_primitive_opt::<Int64Type>().ok_or_else(|| self.not_ours(rows, "kafka_offset", "int64"))?;
         let times = self.column(rows, event_time)?;
@@ -156,7 +157,7 @@ impl Folder {
         let mut probe: (u32, i64, Vec<u32>) = (0, 0, vec![0; codes.len()]);
         let mut last: Option<usize> = None;
         let (mut span_at, mut span) = (usize::MAX, None::<Span>);
-        for row in 0..rows.num_rows() {
+        for (row, valid) in ok.into_iter().enumerate() {
             let (partition, offset) = (partitions.value(row), offsets.value(row));
             if span.is_none_or(|s| s.partition != partition) {
                 span_at = spans.iter().position(|s| s.partition == partition).unwrap_or(usize::MAX);
@@ -164,7 +165,7 @@ impl Folder {
                 last = None;
             }
             let Some(s) = span else { continue };
-            if offset < s.from || offset >= s.to || !ok[row] || times.is_null(row) {
+            if offset < s.from || offset >= s.to || !valid || times.is_null(row) {
                 continue;
             }
             let time = times.value(row);
@@ -203,7 +204,13 @@ impl Folder {
             }
         }
         for ((span_at, slot, cell_codes), at) in cells {
-            self.project(&mut deltas[span_at as usize].cells, slot * self.slot_us / 1000, &cell_codes, &codes, &totals[at..at + stride]);
+            self.project(
+                &mut deltas[span_at as usize].cells,
+                slot * self.slot_us / 1000,
+                &cell_codes,
+                &codes,
+                &totals[at..at + stride],
+            );
         }
         Ok(deltas)
     }
@@ -215,7 +222,8 @@ impl Folder {
             codes[i].texts[cell[i] as usize].as_ref()
         };
         for (index, window) in self.stream.windows.iter().enumerate() {
-            let taken = window.filter.iter().all(|(f, values)| text(*f).is_some_and(|t| values.iter().any(|v| v.as_str() == &**t)));
+            let taken =
+                window.filter.iter().all(|(f, values)| text(*f).is_some_and(|t| values.iter().any(|v| v.as_str() == &**t)));
             if !taken {
                 continue;
             }

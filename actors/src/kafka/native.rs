@@ -206,7 +206,8 @@ pub fn topic_identity<C: ClientContext>(client: &Client<C>, topic: &str, wait: D
                 return Err(other(words.into_owned()));
             }
             let mut n = 0;
-            let described = rd::rd_kafka_DescribeTopics_result_topics(rd::rd_kafka_event_DescribeTopics_result(event), &raw mut n);
+            let described =
+                rd::rd_kafka_DescribeTopics_result_topics(rd::rd_kafka_event_DescribeTopics_result(event), &raw mut n);
             if n != 1 || described.is_null() {
                 return Err(other(format!("{n} answers")));
             }

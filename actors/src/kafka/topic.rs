@@ -66,7 +66,8 @@ pub async fn find(settings: &Kafka, bootstrap: &str, name: &str) -> Result<Optio
     let asked = tokio::task::spawn_blocking(move || {
         let client: BaseConsumer = config.create().map_err(|e| KafkaError::client("connecting to Kafka", e))?;
         // The first question waits for the connection; the identity follows on the same one.
-        let metadata = client.fetch_metadata(Some(&name), ASK).map_err(|e| KafkaError::client("asking Kafka for its topics", e))?;
+        let metadata =
+            client.fetch_metadata(Some(&name), ASK).map_err(|e| KafkaError::client("asking Kafka for its topics", e))?;
         let partitions = metadata.topics().iter().find(|t| t.name() == name).map_or(0, |t| t.partitions().len());
         if partitions == 0 {
             return Ok(None);

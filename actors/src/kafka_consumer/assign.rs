@@ -124,7 +124,12 @@ impl Reader {
     }
 
     /// Gives partitions up: seals, lets both legs finish or forget, and says which are to be unassigned.
-    pub(super) fn revoke<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>, partitions: &[i32], lost: bool) -> TopicPartitionList {
+    pub(super) fn revoke<C: ConsumerContext>(
+        &mut self,
+        consumer: &BaseConsumer<C>,
+        partitions: &[i32],
+        lost: bool,
+    ) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             if self.parts.contains_key(partition) {

@@ -8,8 +8,8 @@ use deltalake::logstore::LogStoreRef;
 use sqlx::PgConnection;
 use tributary_core::span::{Leg, Legs};
 
-use crate::lake::delta_log::DeltaLog;
 use crate::kafka::topic::Topic;
+use crate::lake::delta_log::DeltaLog;
 use crate::lake::offsets::{Known, first_app, ingest_app, known};
 use crate::serving;
 
@@ -97,7 +97,8 @@ impl StoreFloors {
         {
             return Err(format!("topic {} was adopted anew", self.topic.name));
         }
-        let windows = if self.legs.has(Leg::Serving) { self.windows().await.map_err(|e| e.to_string())? } else { BTreeMap::new() };
+        let windows =
+            if self.legs.has(Leg::Serving) { self.windows().await.map_err(|e| e.to_string())? } else { BTreeMap::new() };
         let floors = partitions.iter().map(|p| {
             let txn = |app: String| log.as_ref().and_then(|log| log.txn(&app));
             let floor = Floor {

@@ -182,10 +182,13 @@ fn properties(stream: &Stream) -> WriterProperties {
         let b = std::mem::take(&mut builder);
         builder = b.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, encoding);
     };
-    plain(&stream.fields[stream.id].column, match stream.fields[stream.id].kind {
-        Kind::Text => Encoding::DELTA_BYTE_ARRAY,
-        _ => Encoding::PLAIN,
-    });
+    plain(
+        &stream.fields[stream.id].column,
+        match stream.fields[stream.id].kind {
+            Kind::Text => Encoding::DELTA_BYTE_ARRAY,
+            _ => Encoding::PLAIN,
+        },
+    );
     for field in stream.fields.iter().filter(|f| f.kind == Kind::Timestamp) {
         plain(&field.column, Encoding::DELTA_BINARY_PACKED);
     }
@@ -213,9 +216,10 @@ fn delta_stats(metadata: &ParquetMetaData, rows: u64) -> Value {
             if let Some(n) = statistics.null_count_opt() {
                 nulls.insert(name.clone(), json!(n));
             }
-            let is_time = column.column_descr().logical_type_ref().is_some_and(|t| {
-                matches!(t, parquet::basic::LogicalType::Timestamp { .. })
-            });
+            let is_time = column
+                .column_descr()
+                .logical_type_ref()
+                .is_some_and(|t| matches!(t, parquet::basic::LogicalType::Timestamp { .. }));
             let bounds = match statistics {
                 Statistics::Int32(s) => s.min_opt().zip(s.max_opt()).map(|(a, b)| (json!(a), json!(b))),
                 Statistics::Int64(s) if is_time => {

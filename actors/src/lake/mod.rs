@@ -103,10 +103,9 @@ pub fn lake_url(given: &str) -> Result<Url, LakeError> {
 /// When the URL cannot be a table.
 pub fn bronze(lake: &Url, stream: &str, options: impl IntoIterator<Item = (String, String)>) -> Result<LogStoreRef, LakeError> {
     register_fsync_store();
-    let url = lake.join(&format!("bronze/{stream}/")).map_err(|e| LakeError::Location {
-        given: lake.to_string(),
-        problem: e.to_string(),
-    })?;
+    let url = lake
+        .join(&format!("bronze/{stream}/"))
+        .map_err(|e| LakeError::Location { given: lake.to_string(), problem: e.to_string() })?;
     let config = StorageConfig::parse_options(options).map_err(|source| delta_error(&url, source))?;
     logstore_for(&url, config).map_err(|source| delta_error(&url, source))
 }

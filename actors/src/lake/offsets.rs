@@ -60,7 +60,12 @@ pub fn parse_spans(tag: &str, incarnation: i32) -> Vec<TaggedSpan> {
             return None;
         }
         let (from, to) = range.split_once('-')?;
-        Some(TaggedSpan { partition: partition.parse().ok()?, from: from.parse().ok()?, to: to.parse().ok()?, rows: rows.parse().ok()? })
+        Some(TaggedSpan {
+            partition: partition.parse().ok()?,
+            from: from.parse().ok()?,
+            to: to.parse().ok()?,
+            rows: rows.parse().ok()?,
+        })
     };
     tag.split(',').filter_map(parse).collect()
 }
@@ -92,10 +97,8 @@ mod tests {
 
     #[test]
     fn a_tag_reads_back_as_it_was_written() {
-        let spans = [
-            TaggedSpan { partition: 0, from: 100, to: 150, rows: 47 },
-            TaggedSpan { partition: 3, from: 7, to: 90, rows: 83 },
-        ];
+        let spans =
+            [TaggedSpan { partition: 0, from: 100, to: 150, rows: 47 }, TaggedSpan { partition: 3, from: 7, to: 90, rows: 83 }];
         assert_eq!(format_spans(1, &spans), "0:100-150:47,3:7-90:83");
         assert_eq!(format_spans(2, &spans[..1]), "0#2:100-150:47");
         for n in [1, 2] {

@@ -93,7 +93,7 @@ async fn check(store: &LogStoreRef, stream: &Stream) -> Result<(), LakeError> {
     if snapshot.metadata().configuration().contains_key(FORBIDDEN_PROPERTY) {
         return Err(refuse(format!("it sets {FORBIDDEN_PROPERTY}, which makes offsets expire: unset it")));
     }
-    if snapshot.metadata().partition_columns() != &["event_date"] {
+    if snapshot.metadata().partition_columns() != ["event_date"] {
         return Err(refuse(format!("it is partitioned by {:?}, not by event_date", snapshot.metadata().partition_columns())));
     }
     let schema = snapshot.schema();

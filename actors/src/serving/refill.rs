@@ -47,8 +47,10 @@ pub async fn refill(
     database_url: &str,
     ranges: &BTreeMap<i32, (i64, i64)>,
 ) -> Result<(), RefillError> {
-    let spans: Vec<Span> =
-        ranges.iter().map(|(partition, (from, to))| Span { partition: *partition, epoch: 0, from: *from, to: *to, floor: [0; 2] }).collect();
+    let spans: Vec<Span> = ranges
+        .iter()
+        .map(|(partition, (from, to))| Span { partition: *partition, epoch: 0, from: *from, to: *to, floor: [0; 2] })
+        .collect();
     let folder = Folder::new(Arc::clone(stream));
     let columns = needed_columns(stream);
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
@@ -58,7 +60,8 @@ pub async fn refill(
             continue;
         }
         for rows in read_file(store, &file, &columns).await? {
-            let rows = of_incarnation(&rows, incarnation).ok_or_else(|| RefillError::Schema("no topic_incarnation".to_owned()))?;
+            let rows =
+                of_incarnation(&rows, incarnation).ok_or_else(|| RefillError::Schema("no topic_incarnation".to_owned()))?;
             let deltas = folder.fold(&rows, &spans).map_err(|e| RefillError::Schema(e.to_string()))?;
             for (total, delta) in totals.iter_mut().zip(deltas) {
                 total.rows += delta.rows;

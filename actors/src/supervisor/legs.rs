@@ -136,7 +136,8 @@ impl Supervisor {
             return false;
         }
         let gap: i64 = front.iter().map(|(p, at)| (at.sealed - behind[p].durable[leg as usize]).max(0)).sum();
-        let takes = detached.pipeline.as_ref().is_some_and(|p| p.progress.moved_within(leg, self.line.settings.pipeline.stall_after));
+        let takes =
+            detached.pipeline.as_ref().is_some_and(|p| p.progress.moved_within(leg, self.line.settings.pipeline.stall_after));
         gap == 0 || (takes && gap.unsigned_abs() <= (main.gate.limit().rows / 2) as u64)
     }
 

@@ -203,7 +203,9 @@ impl Supervisor {
             }
             Verdict::GiveUp => {
                 let budget = self.line.settings.pipeline.restart_budget;
-                Err(self.gave_up(format!("{room}: {words}; more than {budget} rebuilds in {PERIOD:?}, so something outside must change")))
+                Err(self.gave_up(format!(
+                    "{room}: {words}; more than {budget} rebuilds in {PERIOD:?}, so something outside must change"
+                )))
             }
         }
     }
@@ -287,7 +289,10 @@ impl Supervisor {
         if clean {
             tracing::info!(stream = self.line.stream.name, "everything that was read is durable");
         } else {
-            tracing::warn!(stream = self.line.stream.name, "the deadline came first; what was under way is read again at the next start");
+            tracing::warn!(
+                stream = self.line.stream.name,
+                "the deadline came first; what was under way is read again at the next start"
+            );
         }
         self.show();
     }

@@ -73,7 +73,12 @@ pub(crate) fn run(parts: &Parts, roles: BTreeSet<Role>, streams: Vec<Stream>, si
             if let Some(generator) = generator.take() {
                 let stopped = tokio::task::spawn_blocking(move || generator.stop(Instant::now() + GENERATOR_STOP)).await;
                 if let Ok(Some(report)) = stopped {
-                    tracing::info!(delivered = report.delivered, failed = report.failed, unanswered = report.unanswered, "generator stopped");
+                    tracing::info!(
+                        delivered = report.delivered,
+                        failed = report.failed,
+                        unanswered = report.unanswered,
+                        "generator stopped"
+                    );
                 }
             }
             let _ = stop.send(true);
@@ -90,7 +95,11 @@ pub(crate) fn run(parts: &Parts, roles: BTreeSet<Role>, streams: Vec<Stream>, si
 }
 
 /// Made-up traffic into the first stream's topic, which is made if it is missing.
-async fn start_generator(settings: &tributary_core::settings::Settings, stream: &Stream, bootstrap: &str) -> Result<GeneratorHandle> {
+async fn start_generator(
+    settings: &tributary_core::settings::Settings,
+    stream: &Stream,
+    bootstrap: &str,
+) -> Result<GeneratorHandle> {
     kafka::topic::ensure(&settings.kafka, bootstrap, &stream.topic).await.context("the generator needs its topic")?;
     GeneratorHandle::start(GeneratorConfig {
         traffic: settings.generator.clone(),
