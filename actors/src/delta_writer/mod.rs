@@ -52,6 +52,9 @@ pub struct Config {
     pub min_free_bytes: u64,
 }
 
+/// Partitions that are taken away, with the epochs that end.
+type Leaving = Arc<[(i32, u32)]>;
+
 /// The room.
 pub struct DeltaWriter {
     config: Config,
@@ -67,6 +70,8 @@ pub struct DeltaWriter {
     upkeep: Option<Upkeep>,
     encoder: Encoder,
     chain: Chain,
+    /// The chain has grown since the ledger was told of a commit.
+    untold: bool,
     /// Per partition: epoch, and where the next span must begin.
     ends: BTreeMap<i32, (u32, i64)>,
     /// Epochs up to this are dropped: their records are read again.
@@ -76,7 +81,7 @@ pub struct DeltaWriter {
     oldest_record_ms: Option<i64>,
     statuses: [u64; Status::ALL.len()],
     /// Who waits until nothing is held, and the partitions that go then.
-    waiting: Vec<(Ack, Arc<[(i32, u32)]>)>,
+    waiting: Vec<(Ack, Leaving)>,
     _tombstone: Tombstone,
 }
 
@@ -107,6 +112,7 @@ impl DeltaWriter {
             upkeep: None,
             encoder,
             chain: Chain::default(),
+            untold: false,
             ends: BTreeMap::new(),
             dead: BTreeMap::new(),
             held: None,
@@ -137,6 +143,7 @@ impl DeltaWriter {
             self.ends.insert(span.partition, (span.epoch, new.to));
             if !new.is_empty() {
                 self.chain.join(new).map_err(|broken| broken.to_string())?;
+                self.untold = true;
                 fresh.push(new);
             }
         }
@@ -178,7 +185,10 @@ impl DeltaWriter {
             return;
         }
         if self.encoder.rows() == 0 {
-            // A range without records has no file to be tagged on: the next range extends over it.
+            // A range without records has no file to be tagged on: the next range extends over it. Until then nothing is owed.
+            if std::mem::take(&mut self.untold) && !self.chain.is_empty() {
+                self.tell(self.chain.spans().to_vec());
+            }
             for (ack, leaving) in self.waiting.drain(..) {
                 // Whoever reads a partition next begins at the table's offset, in front of such a range.
                 for (partition, _) in leaving.iter() {
@@ -206,7 +216,7 @@ impl DeltaWriter {
         if let Some(ticket) = &ticket {
             ticket.resize(0, files.iter().map(|f| f.bytes.len()).sum());
         }
-        self.oldest = None;
+        (self.oldest, self.untold) = (None, false);
         let cut = Cut {
             files,
             spans: self.chain.take(),
@@ -236,6 +246,7 @@ impl DeltaWriter {
         let age = cut.oldest_record_ms.map(|oldest| (now_ms - oldest) as f64 / 1000.0);
         self.meter.committed(rows, cut.begun.elapsed().as_secs_f64(), age, now_ms as f64 / 1000.0);
         self.stream_meter.bronze(bytes, version);
+        tracing::debug!(version, rows, bytes, took_us = cut.begun.elapsed().as_micros() as u64, "committed");
         for status in Status::ALL.into_iter().filter(|s| *s != Status::Ok) {
             let n = cut.statuses[status as usize];
             if n > 0 {
@@ -245,7 +256,12 @@ impl DeltaWriter {
         if let Some(upkeep) = &mut self.upkeep {
             upkeep.committed(version);
         }
-        let durable = Durable { generation: self.reports.generation, leg: Leg::Bronze, spans: cut.spans.clone() };
+        self.tell(cut.spans.clone());
+    }
+
+    /// Every record of these spans is durable.
+    fn tell(&self, spans: Vec<Span>) {
+        let durable = Durable { generation: self.reports.generation, leg: Leg::Bronze, spans };
         if self.ledger.try_send(durable).is_err() {
             self.reports.trouble(NAME, Cause::ChainBroken("offset_ledger did not take a report".to_owned()));
         }

@@ -6,22 +6,23 @@
 //!
 //! A failed sync is the end of the process: the kernel may have dropped the pages and would call a second sync a success.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path as FsPath, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, Result, UploadPart,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
 /// Exit code when a sync failed (EX_IOERR).
@@ -46,14 +47,19 @@ pub type Observer = Arc<dyn Fn(Step) + Send + Sync>;
 pub struct FsyncStore {
     inner: Arc<LocalFileSystem>,
     observer: Option<Observer>,
+    /// Folders whose entries this process has synced.
+    settled: Arc<Mutex<HashSet<PathBuf>>>,
 }
+
+/// How many levels of folders that are there already are looked after: date, table, layer, lake.
+const LEVELS: usize = 4;
 
 static TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
 impl FsyncStore {
     /// Rooted at `/`.
     pub fn new() -> Self {
-        Self { inner: Arc::new(LocalFileSystem::new()), observer: None }
+        Self { inner: Arc::new(LocalFileSystem::new()), observer: None, settled: Arc::default() }
     }
 
     /// The same, watched.
@@ -75,33 +81,44 @@ impl FsyncStore {
     }
 
     fn sync_folder(&self, path: &FsPath) -> io::Result<()> {
-        let folder = File::open(path)?;
+        self.sync_open_folder(&File::open(path)?, path);
+        Ok(())
+    }
+
+    fn sync_open_folder(&self, folder: &File, path: &FsPath) {
         if let Err(error) = folder.sync_all() {
             sync_failed(path, &error);
         }
         self.saw(Step::FolderSynced(path.to_owned()));
-        Ok(())
     }
 
-    /// Creates what is missing of `folder`, from the top, syncing each new entry into its parent.
+    /// Creates what is missing of `folder`, from the top, syncing each new entry into its parent. An entry that is there may be a
+    /// killed predecessor's, never synced: it is synced once, too, where the parent is ours to open.
     fn make_folders(&self, folder: &FsPath) -> io::Result<()> {
-        let mut missing = Vec::new();
-        let mut at = folder;
-        while !at.is_dir() {
-            missing.push(at);
-            match at.parent() {
-                Some(parent) => at = parent,
-                None => break,
+        let is_settled = |at: &FsPath| self.settled.lock().unwrap_or_else(PoisonError::into_inner).contains(at);
+        let mut way = Vec::new();
+        let mut there = 0;
+        for at in folder.ancestors() {
+            if at.is_dir() {
+                if there == LEVELS || is_settled(at) {
+                    break;
+                }
+                there += 1;
             }
+            way.push(at);
         }
-        for new in missing.into_iter().rev() {
-            match std::fs::create_dir(new) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
+        for at in way.into_iter().rev() {
+            let Some(parent) = at.parent() else { continue };
+            match std::fs::create_dir(at) {
+                Ok(()) => self.sync_folder(parent)?,
+                Err(_) if at.is_dir() => {
+                    if let Ok(opened) = File::open(parent) {
+                        self.sync_open_folder(&opened, parent);
+                    }
+                }
+                Err(error) => return Err(error),
             }
-            if let Some(parent) = new.parent() {
-                self.sync_folder(parent)?;
-            }
+            self.settled.lock().unwrap_or_else(PoisonError::into_inner).insert(at.to_owned());
         }
         Ok(())
     }
@@ -118,11 +135,14 @@ impl FsyncStore {
         Ok((file, name))
     }
 
-    /// Gives a synced temporary file its name, durably.
+    /// Gives a synced temporary file its name, durably. Nothing between the name and the folder's sync may fail and be retried: who
+    /// reads the name afterwards would take it for durable.
     fn name(&self, temporary: &FsPath, path: &FsPath, create: bool) -> io::Result<()> {
+        let folder = path.parent().map(|folder| File::open(folder).map(|opened| (opened, folder))).transpose()?;
         if create {
             std::fs::hard_link(temporary, path)?;
-            std::fs::remove_file(temporary)?;
+            // A leftover is swept at the next start.
+            let _ = std::fs::remove_file(temporary);
         } else {
             // Hadoop's checksum of the file that is replaced would make Spark distrust the new one.
             if let (Some(folder), Some(file)) = (path.parent(), path.file_name()) {
@@ -131,10 +151,10 @@ impl FsyncStore {
             std::fs::rename(temporary, path)?;
         }
         self.saw(Step::Named(path.to_owned()));
-        match path.parent() {
-            Some(folder) => self.sync_folder(folder),
-            None => Ok(()),
+        if let Some((opened, folder)) = folder {
+            self.sync_open_folder(&opened, folder);
         }
+        Ok(())
     }
 
     fn put_blocking(&self, path: &FsPath, payload: &PutPayload, create: bool) -> io::Result<()> {
@@ -316,9 +336,13 @@ mod tests {
         store.put(&location(&folder, "new/a.parquet"), "x".into()).await.unwrap();
         let steps = steps.lock().unwrap();
         let file = folder.path().join("new/a.parquet");
-        assert_eq!(steps[0], Step::FolderSynced(folder.path().to_owned()), "the new folder's own entry");
-        assert!(matches!(&steps[1], Step::FileSynced(p) if p.to_string_lossy().contains("a.parquet#")));
-        assert_eq!(steps[2..], [Step::Named(file.clone()), Step::FolderSynced(file.parent().unwrap().to_owned())]);
+        // In front: the way to the temporary folder.
+        let at = steps
+            .iter()
+            .position(|step| *step == Step::FolderSynced(folder.path().to_owned()))
+            .expect("the new folder's own entry");
+        assert!(matches!(&steps[at + 1], Step::FileSynced(p) if p.to_string_lossy().contains("a.parquet#")));
+        assert_eq!(steps[at + 2..], [Step::Named(file.clone()), Step::FolderSynced(file.parent().unwrap().to_owned())]);
     }
 
     #[tokio::test]
