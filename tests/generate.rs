@@ -1,5 +1,7 @@
 //! Made-up traffic against the embedded broker: the rate is held, an outage loses and repeats nothing, and the report is the truth.
 
+#![allow(clippy::unwrap_used)] // a panic here is a red test
+
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -22,6 +24,9 @@ use tributary_core::traffic::{Made, Plan, Population, Profile, Truth};
 
 const TOPIC: &str = "user-events";
 const PARTITIONS: i32 = 3;
+
+/// Partition, key, payload.
+type Stored = (i32, Vec<u8>, Option<Vec<u8>>);
 
 /// Fields are dropped in this order: the broker must not outlive its folder.
 struct Kafka {
@@ -57,8 +62,8 @@ impl Kafka {
         self.broker = Some(start(self.dir.path(), self.addr));
     }
 
-    /// Everything in the topic: partition, key, payload.
-    fn records(&self) -> Vec<(i32, Vec<u8>, Option<Vec<u8>>)> {
+    /// Everything in the topic.
+    fn records(&self) -> Vec<Stored> {
         let mut client = self.client();
         client.set("group.id", "reader").set("enable.auto.commit", "false").set("fetch.message.max.bytes", "10000000");
         let consumer: BaseConsumer = client.create().unwrap();
@@ -105,7 +110,7 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
 
-fn ids(records: &[(i32, Vec<u8>, Option<Vec<u8>>)]) -> HashSet<String> {
+fn ids(records: &[Stored]) -> HashSet<String> {
     let id = |payload: &Option<Vec<u8>>| -> String {
         let event: serde_json::Value = serde_json::from_slice(payload.as_deref().unwrap()).unwrap();
         event["event_id"].as_str().unwrap().to_owned()
