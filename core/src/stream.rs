@@ -14,6 +14,9 @@ mod windows;
 pub use self::error::DeclarationError;
 pub(crate) use self::error::did_you_mean;
 
+/// File and text of the stream that is compiled in.
+pub const BUILTIN: (&str, &str) = ("streams/user_events.toml", include_str!("../../streams/user_events.toml"));
+
 /// A declared stream: one Kafka topic, one bronze table, any number of window tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stream {
@@ -46,9 +49,9 @@ impl Stream {
         declaration::parse(Source { file, text }).map(|(stream, _)| stream)
     }
 
-    /// The stream that is compiled in: `streams/user_events.toml`.
+    /// The stream that is compiled in: [`BUILTIN`].
     pub fn builtin() -> Self {
-        match Self::parse(include_str!("../../streams/user_events.toml"), "streams/user_events.toml") {
+        match Self::parse(BUILTIN.1, BUILTIN.0) {
             Ok(stream) => stream,
             // A test reads it, so that a broken file never leaves the house.
             Err(e) => panic!("{e}"),

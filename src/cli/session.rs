@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tributary_core::settings::layers::{Flag, Layers, Loaded, from_layers};
 use tributary_core::settings::{Settings, postgres_url};
-use tributary_core::stream::Stream;
+use tributary_core::stream::{BUILTIN, Stream, parse_all};
 
 use super::globals::Globals;
 use super::logging;
@@ -63,23 +63,25 @@ impl Session {
         std::path::absolute(&clean).with_context(|| format!("cannot find out where {} is", path.display()))
     }
 
-    /// The streams in `streams_dir`; without such a folder, the one that is compiled in. `KAFKA_TOPIC` has its say.
+    /// The stream that is compiled in, and those in `streams_dir`; a file may declare that one anew. `KAFKA_TOPIC` has its say.
     pub(crate) fn streams(&self) -> Result<Vec<Stream>> {
         let settings = self.settings();
         let folder = Path::new(&settings.streams_dir);
-        let mut streams = match fs::read_dir(folder) {
-            Ok(entries) => {
-                let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-                files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
-                files.sort();
-                files.iter().map(|file| declared(file)).collect::<Result<Vec<_>>>()?
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound && self.loaded.is_default("streams_dir") => vec![Stream::builtin()],
+        let mut files: Vec<PathBuf> = match fs::read_dir(folder) {
+            Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+            Err(error) if error.kind() == ErrorKind::NotFound && self.loaded.is_default("streams_dir") => Vec::new(),
             Err(error) => return Err(error).with_context(|| format!("cannot read the streams in {}", folder.display())),
         };
-        if streams.is_empty() {
-            return Err(Usage(format!("{} declares no stream; put a .toml file there", folder.display())).into());
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+        files.sort();
+        let mut declared = files.iter().map(|file| declaration(file)).collect::<Result<Vec<_>>>()?;
+        let builtin = Stream::builtin().name;
+        match declared.iter().position(|(file, text)| Stream::parse(text, file).is_ok_and(|stream| stream.name == builtin)) {
+            // The first stream is the one that made-up traffic goes to.
+            Some(at) => declared[..=at].rotate_right(1),
+            None => declared.insert(0, (BUILTIN.0.to_owned(), BUILTIN.1.to_owned())),
         }
+        let mut streams = parse_all(&declared).map_err(|error| Usage(error.to_string()))?;
         if let Some(topic) = &settings.kafka.topic {
             let found = streams.iter_mut().find(|stream| stream.name == "user_events");
             found
@@ -130,8 +132,8 @@ fn file(named: Option<&Path>) -> Result<(String, Option<String>)> {
     }
 }
 
-fn declared(file: &Path) -> Result<Stream> {
+fn declaration(file: &Path) -> Result<(String, String)> {
     let name = file.display().to_string();
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
-    Stream::parse(&text, &name).map_err(|error| Usage(error.to_string()).into())
+    Ok((name, text))
 }

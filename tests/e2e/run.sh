@@ -2,6 +2,8 @@
 # The whole program under fire, the short versions: every process killed, every store away. About five minutes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. scripts/e2e.sh
+"$python" tests/e2e/two_streams.py
 SHORT=1 scripts/chaos.sh
 SHORT=1 SINK=postgres scripts/outage.sh
 SHORT=1 SINK=lake scripts/outage.sh

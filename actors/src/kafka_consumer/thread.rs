@@ -22,6 +22,8 @@ use crate::messages::Cause;
 
 /// How long a poll waits when there is nothing else to do.
 const IDLE: Duration = Duration::from_millis(50);
+/// How long leaving the group may take.
+const LEAVE: Duration = Duration::from_secs(1);
 /// How often a blocked partition is looked at again: a person may have said what to do.
 const RETRY_BLOCKED: Duration = Duration::from_secs(5);
 
@@ -147,9 +149,16 @@ fn run(consumer: BaseConsumer<Context>, ear: &Receiver<Control>) {
     let mut reader = context.reader();
     reader.stopping = true;
     reader.queue.clear();
+    let grouped = reader.config.mode == Mode::Group;
     drop(reader);
-    // A member with a fixed name leaves only when it says so; then the others need not wait for its session to expire.
-    consumer.unsubscribe();
+    if grouped {
+        // A member with a fixed name leaves only when it says so, and says so only once its partitions are given back.
+        consumer.unsubscribe();
+        let until = Instant::now() + LEAVE;
+        while !context.reader().parts.is_empty() && Instant::now() < until {
+            let _ = consumer.poll(IDLE);
+        }
+    }
     drop(consumer);
 }
 
