@@ -223,7 +223,8 @@ mod tests {
 
         DISK_FAILS.store(true, Ordering::SeqCst);
         producer.send(BaseRecord::<str, str>::to("t").payload("not kept")).unwrap();
-        let failure = runtime.block_on(broker.ended()).unwrap();
+        let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), broker.ended()).await });
+        let failure = ended.expect("it ends by itself").unwrap();
         assert!(failure.contains("injected"), "{failure}");
         assert_eq!(broker.failure(), Some(failure));
         assert!(broker.stop().unwrap_err().to_string().contains("injected"));

@@ -9,7 +9,7 @@ use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
 use tributary_broker::{Broker, Config};
 
-use crate::clients::create_topic;
+use crate::clients::{create_topic, files};
 use crate::wire::Wire;
 
 const OUT_OF_ORDER: i16 = 45;
@@ -69,11 +69,16 @@ fn a_retry_is_told_where_the_first_one_went_also_after_a_restart() {
         expected += 3;
     }
     assert_eq!(produce(&mut wire, batch(b, 0, 0, 2)), (0, 90));
-    for restart in ["none", "clean", "unclean"] {
+    for restart in ["none", "clean", "unclean", "unclean, without any snapshot"] {
         if restart != "none" {
             broker.stop().unwrap();
-            if restart == "unclean" {
+            if restart != "clean" {
+                // As a crash leaves it: no mark, and no snapshot of the end (what is left must be walked for).
                 std::fs::remove_file(dir.path().join("clean-shutdown")).unwrap();
+                let mut snapshots = files(dir.path(), "t", 0, "producers");
+                assert!(snapshots.len() >= 2, "{snapshots:?}");
+                let gone = if restart == "unclean" { snapshots.split_off(snapshots.len() - 1) } else { snapshots };
+                gone.iter().for_each(|s| std::fs::remove_file(s).unwrap());
             }
             broker = Broker::start(Config::new(dir.path())).unwrap();
             wire = Wire::connect(broker.addr());

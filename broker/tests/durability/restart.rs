@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message;
 use tributary_broker::{Broker, Config, Error};
 
@@ -91,6 +91,7 @@ fn a_group_finds_together_again_after_a_restart() {
         .set("session.timeout.ms", "6000")
         .set("heartbeat.interval.ms", "300")
         .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "false")
         .create()
         .unwrap();
     consumer.subscribe(&["t"]).unwrap();
@@ -103,6 +104,7 @@ fn a_group_finds_together_again_after_a_restart() {
     };
     send_all(&address.to_string(), "t", 0..1);
     next(0);
+    consumer.commit_consumer_state(CommitMode::Sync).unwrap();
     broker.stop().unwrap();
     let mut config = Config::new(dir.path());
     config.listen = address;
