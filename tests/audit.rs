@@ -221,6 +221,14 @@ fn a_valid_row_without_an_event_time_cannot_be_counted() {
 }
 
 #[test]
+fn a_valid_row_without_a_group_cannot_be_counted() {
+    let mut world = World::new();
+    world.put(draft(&[(1, 0, 0, 2)], vec![Row::of((1, 0), 0), Row { kind: "", ..Row::of((1, 0), 1) }]));
+    world.serve(&[(1, 0, 2)]);
+    assert_eq!(world.findings(&[]), ["unkeyed"]);
+}
+
+#[test]
 fn holes_are_told_and_judged_on_request() {
     let mut world = World::new();
     let rows = (0..20).filter(|offset| offset % 10 != 9).map(|offset| Row::of((1, 0), offset));

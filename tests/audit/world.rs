@@ -78,6 +78,7 @@ pub(crate) struct Row {
     pub(crate) offset: i64,
     pub(crate) status: &'static str,
     pub(crate) error: Option<String>,
+    /// Empty: null.
     pub(crate) kind: &'static str,
     pub(crate) source: &'static str,
     pub(crate) amount: i64,
@@ -282,7 +283,7 @@ impl World {
         }
         let (mut events, mut cents) = (BTreeMap::<_, i64>::new(), BTreeMap::<_, i128>::new());
         for row in self.files.values().flatten().filter(|row| row.status == "ok" && row.offset < next(row.place)) {
-            let Some(event) = row.event else { continue };
+            let Some(event) = row.event.filter(|_| !row.kind.is_empty()) else { continue };
             *events.entry((event / 60_000_000 * 60, row.kind, row.source)).or_default() += 1;
             if row.kind == "buy" {
                 *cents.entry(event / 3_600_000_000 * 3600).or_default() += i128::from(row.amount);
@@ -377,7 +378,7 @@ fn write(path: &Path, rows: &[Row]) -> usize {
     let valid = |row: &Row| row.error.is_none();
     let batch = RecordBatch::try_from_iter_with_nullable([
         ("event_id", text(&|r| valid(r).then(|| format!("{:?}-{}", r.place, r.offset))), true),
-        ("event_kind", text(&|r| valid(r).then(|| r.kind.to_string())), true),
+        ("event_kind", text(&|r| (valid(r) && !r.kind.is_empty()).then(|| r.kind.to_string())), true),
         ("source", text(&|r| valid(r).then(|| r.source.to_string())), true),
         ("amount", Arc::new(rows.iter().map(|r| valid(r).then_some(r.amount)).collect::<Int64Array>()) as ArrayRef, true),
         ("event_timestamp", time(&|r| r.event), true),
