@@ -41,6 +41,9 @@ impl ServingError {
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// Held while window tables are created.
+const TABLES_LOCK: i64 = 0x7472_6962_7574_6172;
+
 /// A connection of its own, not of a pool: a cancelled `begin` would leave a pooled session inside a transaction.
 ///
 /// Every limit is the server's, so that a dead client frees its locks: nobody waits for them longer than seconds.
@@ -75,6 +78,12 @@ pub async fn prepare(url: &str, stream: &Stream) -> Result<(), ServingError> {
         .run(&mut connection)
         .await
         .map_err(|e| ServingError { doing: "migrating the database", source: e.into() })?;
+    // Two sessions may both find a table missing: IF NOT EXISTS is no lock. This one is let go of with the session.
+    sqlx::query("SELECT pg_advisory_lock($1)")
+        .bind(TABLES_LOCK)
+        .execute(&mut connection)
+        .await
+        .map_err(ServingError::new("waiting to create the window tables"))?;
     for statement in sql::window_tables(stream) {
         connection.execute(statement).await.map_err(ServingError::new("creating the window tables"))?;
     }
