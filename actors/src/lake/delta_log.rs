@@ -166,6 +166,10 @@ impl DeltaLog {
             let foreign: Vec<usize> =
                 commit.moves.iter().enumerate().filter(|(_, m)| self.txn(&m.app) != m.expected).map(|(i, _)| i).collect();
             if !foreign.is_empty() {
+                // Our head may be older than what the commit was made from: only the log's end can say that somebody else was first.
+                if self.read_on(&own).await? {
+                    continue;
+                }
                 return Err(CommitError::Foreign(foreign));
             }
             let version = self.next;
@@ -190,6 +194,20 @@ impl DeltaLog {
                 }
             }
         }
+    }
+
+    /// Reads what others have put, up to a commit of that id; says whether there was anything.
+    async fn read_on(&mut self, own: &str) -> Result<bool, CommitError> {
+        let from = self.next;
+        while let Some(winner) = self.read_next().await? {
+            if winner.table_changed {
+                return Err(CommitError::TableChanged(self.version()));
+            }
+            if self.recent.back().is_some_and(|(id, _)| id == own) {
+                break;
+            }
+        }
+        Ok(self.next > from)
     }
 
     /// Reads the version at `next`, if there is one, and takes its transactions over.
