@@ -16,12 +16,14 @@ import random
 import sys
 import time
 
+from calm import all_together, say_goodbye
 from lab import Lab
 from procs import Failure, wait_for
 from verdict import drain, judge
 
 RESIDENT, GUESTS = "a", ("b", "c")
 SESSION_SECONDS = 6
+CALM_SECONDS = 30
 
 
 def arguments():
@@ -74,7 +76,7 @@ class Chaos:
             begin = turn * slot + pick.uniform(0.02, 0.3) * slot
             guest = GUESTS[turn % len(GUESTS)]
             self.at(begin, self.join, guest)
-            self.at(begin + pick.uniform(0.5, 1.5) * slot, self.leave, guest, pick.random() < 0.7)
+            self.at(min(begin + pick.uniform(0.5, 1.5) * slot, span), self.leave, guest, pick.random() < 0.7)
         self.at(pick.uniform(0.3, 0.7) * span, self.add_partition)
 
     def run(self):
@@ -188,7 +190,7 @@ def evidence(lab):
 
 def main():
     args = arguments()
-    rate = args.events / args.seconds
+    rate = args.events / (args.seconds + CALM_SECONDS)
     print(f"seed {args.seed} · {args.events} events at {rate:.0f}/s · {args.kills} kills, {args.broker_kills} of the broker, "
           f"{args.postgres_kills} of PostgreSQL, {args.joins} joins over {args.seconds:.0f} s", flush=True)
     settings = [f"kafka.session_timeout={SESSION_SECONDS}s"]
@@ -204,6 +206,8 @@ def main():
         lab.say("disturbances are over: " + ", ".join(f"{n} {what}" for what, n in sorted(chaos.tally.items())))
         for proc in lab.instances.values():
             proc.thaw()
+        lab.say("all instances together, nothing disturbed: " + all_together(lab, (RESIDENT, *GUESTS)))
+        lab.say(f"{GUESTS[0]} leaves politely: " + say_goodbye(lab, GUESTS[0]))
         truth = lab.wait_generated(args.seconds + args.patience)
         lab.say(f"generated {truth['records']['total']}")
         drain(lab, args.patience)

@@ -46,9 +46,9 @@ class Ages:
 
 
 class Watch(threading.Thread):
-    """Samples `leg` (anything with `next_offsets`) every quarter of a second, and the memory of one process."""
+    """Samples `leg` (anything with `next_offsets`) every quarter of a second, and the memory of one process if `pid()` names it."""
 
-    def __init__(self, bootstrap, leg, pid, every=0.25):
+    def __init__(self, bootstrap, leg, pid=lambda: None, every=0.25):
         super().__init__(daemon=True)
         self.leg, self.pid, self.every = leg, pid, every
         self.client, self.bootstrap = watcher(bootstrap), bootstrap

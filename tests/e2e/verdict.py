@@ -37,7 +37,7 @@ def drain(lab, seconds):
         windows.close()
 
 
-def judge(lab, seconds=600):
+def judge(lab, seconds=1800):
     """Audit and recount; prints both, returns (missing, extra, mismatched, all is well)."""
     status, out, err = lab.run("audit", "--drained", "--require-broker", "--no-holes", "--wait", "60s", seconds=seconds)
     print((out.strip().splitlines() or ["audit said nothing"])[-1] if status == 0 else f"{out}\n{err}", flush=True)
