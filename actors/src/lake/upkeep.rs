@@ -4,7 +4,6 @@
 //! at the next turn; commits do not notice.
 
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -26,6 +25,9 @@ const ATTEMPTS: u32 = 4;
 /// When threads cannot be had.
 pub fn runtime() -> std::io::Result<&'static Runtime> {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    // One builder at a time: a second runtime would have to be dropped, which panics inside an async context.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _one = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }

@@ -1,0 +1,135 @@
+//! What the world does: panics, topics that are recreated, records that are gone, a database that is away.
+
+use tributary_actors::decisions;
+
+use crate::common::payments::{TOPIC, stream, windows};
+use crate::common::postgres::{Database, Server, database};
+use crate::house::House;
+use crate::in_system;
+
+#[test]
+fn a_panic_in_a_room_is_rebuilt_from_and_nothing_is_lost_or_doubled() {
+    in_system(async {
+        let Some(database) = database().await else { return };
+        let house = House::new(database).await;
+        let running = house.start();
+        house.produce(&[(0, 0..500)]);
+        running.reaches(&[(0, 500)]).await;
+        // Before the data files, and between them and the log entry.
+        for (n, at) in [(1, ".parquet"), (2, ".json")] {
+            house.store.set(move |path| if path.ends_with(at) { panic!("on purpose") } else { Ok(()) });
+            house.produce(&[(0, n * 500..n * 500 + 500), (1, n * 100 - 100..n * 100)]);
+            let state = running.reaches(&[(0, n * 500 + 500), (1, n * 100)]).await;
+            assert!(state.restarts == n as u64 && state.is_ready(), "{state:?}");
+        }
+        running.stop().await;
+        house.holds(&[(0, 0..1_500), (1, 0..200)]).await;
+    });
+}
+
+#[test]
+fn a_recreated_topic_waits_for_a_person_and_goes_on_beside_the_old_one() {
+    in_system(async {
+        let Some(database) = database().await else { return };
+        let house = House::new(database).await;
+        let running = house.start();
+        house.produce(&[(0, 0..300), (1, 0..50)]);
+        running.reaches(&[(0, 300), (1, 50)]).await;
+        house.kafka.delete(TOPIC).await;
+        let state = running
+            .shows("a question to a person", |s| s.problem.as_ref().is_some_and(|p| p.contains("tributary topic adopt")))
+            .await;
+        assert!(state.partitions.is_empty(), "nothing is read meanwhile: {state:?}");
+        let adopted = decisions::adopt(&house.line).await.unwrap();
+        assert_eq!(adopted.incarnation, 2);
+        house.produce(&[(0, 0..120), (1, 0..200)]);
+        running.reaches(&[(0, 120), (1, 200)]).await;
+        running.stop().await;
+        let both = [(0, 0..300), (1, 0..50), (0, 0..120), (1, 0..200)];
+        assert_eq!(house.database.windows(&stream()).await, windows(&both));
+        assert_eq!(crate::common::lake::rows(&house.line.table).await.len(), 670);
+    });
+}
+
+#[test]
+fn a_partition_whose_records_are_gone_waits_while_the_others_go_on() {
+    in_system(async {
+        let Some(database) = database().await else { return };
+        let house = House::new(database).await;
+        let running = house.start();
+        house.produce(&[(0, 0..100), (1, 0..100)]);
+        running.reaches(&[(0, 100), (1, 100)]).await;
+        running.stop().await;
+        house.produce(&[(0, 100..600), (1, 100..600)]);
+        house.kafka.forget(TOPIC, 0, 350).await;
+        let running = house.start();
+        let state = running
+            .shows("the other partition goes on", |s| {
+                s.partitions.get(&1).is_some_and(|p| p.bronze == Some(600) && p.serving == Some(600))
+            })
+            .await;
+        assert!(state.blocked[&0].contains("tributary topic skip payments"), "{state:?}");
+        assert!(!state.partitions.contains_key(&0) && !state.is_ready());
+
+        let skipped = decisions::skip(&house.line, None).await.unwrap();
+        assert_eq!(skipped.len(), 1);
+        assert_eq!((skipped[0].partition, skipped[0].bronze, skipped[0].serving), (0, Some((100, 350)), Some((100, 350))));
+        running.reaches(&[(0, 600), (1, 600)]).await;
+        running.stop().await;
+        let counted = [(0, 0..100), (0, 350..600), (1, 0..600)];
+        assert_eq!(house.database.windows(&stream()).await, windows(&counted));
+        // The lost range is one row.
+        assert_eq!(crate::common::lake::rows(&house.line.table).await.len(), 100 + 1 + 250 + 600);
+        let lost = "SELECT concat_ws(' ', kafka_partition, from_offset, to_offset, leg) FROM ops.lost_ranges";
+        assert_eq!(house.database.texts(lost).await, ["0 100 350 serving"]);
+    });
+}
+
+#[test]
+fn windows_that_are_away_at_the_start_catch_up_and_come_back() {
+    in_system(async {
+        let Some(server) = Server::new() else { return println!("SKIPPED: no PostgreSQL in /usr/lib/postgresql") };
+        let house = House::new(Database { url: server.database_url() }).await;
+        house.produce(&[(0, 0..2_000), (1, 0..300)]);
+        let running = house.start();
+        let state = running
+            .shows("bronze alone", |s| {
+                s.partitions.get(&0).is_some_and(|p| p.bronze == Some(2_000)) && s.catching_up == ["serving"]
+            })
+            .await;
+        assert!(state.legs == ["bronze"] && !state.is_ready(), "{state:?}");
+        server.start();
+        house.produce(&[(0, 2_000..2_500), (2, 0..40)]);
+        running.shows("both legs again", |s| s.is_ready() && s.legs == ["bronze", "serving"]).await;
+        house.produce(&[(1, 300..333)]);
+        running.reaches(&[(0, 2_500), (1, 333), (2, 40)]).await;
+        running.stop().await;
+        house.holds(&[(0, 0..2_500), (1, 0..333), (2, 0..40)]).await;
+    });
+}
+
+#[test]
+fn windows_that_go_away_leave_bronze_alone_and_refill_what_kafka_forgot() {
+    in_system(async {
+        let Some(server) = Server::new() else { return println!("SKIPPED: no PostgreSQL in /usr/lib/postgresql") };
+        server.start();
+        let house = House::new(Database { url: server.database_url() }).await;
+        let running = house.start();
+        house.produce(&[(0, 0..500), (1, 0..500)]);
+        running.reaches(&[(0, 500), (1, 500)]).await;
+        server.stop();
+        house.produce(&[(0, 500..1_500), (1, 500..600)]);
+        running
+            .shows("bronze goes on", |s| {
+                s.catching_up == ["serving"] && s.partitions.get(&0).is_some_and(|p| p.bronze == Some(1_500))
+            })
+            .await;
+        house.kafka.forget(TOPIC, 0, 1_200).await;
+        server.start();
+        running.shows("both legs again", |s| s.is_ready()).await;
+        house.produce(&[(0, 1_500..1_600)]);
+        running.reaches(&[(0, 1_600), (1, 600)]).await;
+        running.stop().await;
+        house.holds(&[(0, 0..1_600), (1, 0..600)]).await;
+    });
+}
