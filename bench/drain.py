@@ -7,9 +7,7 @@ import shutil
 import statistics
 import subprocess
 import time
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg
 from lab import TOPIC, Lab
 from procs import Failure, Proc, memory, wait_for
 
@@ -37,13 +35,11 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def database(lab, n):
-    """The URL of a database that is new."""
-    name = f"bench_{n}"
-    with psycopg.connect(lab.postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    parts = urlsplit(lab.postgres.url)
-    return urlunsplit(parts._replace(path=f"/{name}"))
+def empty(lab):
+    """Leaves nothing of an earlier round in PostgreSQL."""
+    with lab.postgres.connect() as connection:
+        connection.execute("DROP SCHEMA IF EXISTS realtime, ops CASCADE")
+        connection.execute("DROP TABLE IF EXISTS _sqlx_migrations")
 
 
 def raw(lab):
@@ -58,7 +54,8 @@ def raw(lab):
 def pipeline(lab, events, round_number):
     """One drain into fresh stores. The clock runs from the first look at the pipeline to the moment both legs have everything."""
     lab.lake = lab.dir / f"lake-{round_number}"
-    env = {**lab.client_env(f"bench-{round_number}"), "LAKEHOUSE_PATH": str(lab.lake), "DATABASE_URL": database(lab, round_number)}
+    env = {**lab.client_env(f"bench-{round_number}"), "LAKEHOUSE_PATH": str(lab.lake)}
+    empty(lab)
     proc = lab.instance(f"bench-{round_number}")
     proc.env = env
     proc.start()
