@@ -3,8 +3,8 @@
 //! Runs on a small multi-thread runtime of its own: the kernel blocks, and wants such a runtime. A failure is counted and tried again
 //! at the next turn; commits do not notice.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use deltalake::logstore::LogStoreRef;

@@ -190,8 +190,7 @@ async fn case(seed: u64) -> BTreeMap<&'static str, u32> {
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         assert!(text.contains(&id.to_string()), "seed {seed}: version {version} is not the commit that was said to be there");
     }
-    let told = liar.told.lock().unwrap().clone();
-    told
+    liar.told.lock().unwrap().clone()
 }
 
 /// The clock is paused: waits between attempts cost nothing.

@@ -1,6 +1,6 @@
 //! The lake as users rely on it: commits that chain, whatever the store does; files that other engines read; nothing that a power cut
 //! or a kill takes back.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a panic in a test is a red test
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)] // a panic in a test is a red test
 
 #[path = "../common/mod.rs"]
 mod common;

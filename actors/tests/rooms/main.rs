@@ -1,5 +1,5 @@
 //! Each room alone, between probes: what it takes, what it refuses, what it answers and when, and that credit comes back exactly.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a panic in a test is a red test
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)] // a panic in a test is a red test
 
 #[path = "../common/mod.rs"]
 mod common;

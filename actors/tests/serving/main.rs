@@ -1,5 +1,5 @@
 //! The windows as users rely on them: exact whoever writes them, whatever answer is lost.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a panic in a test is a red test
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)] // a panic in a test is a red test
 
 #[path = "../common/mod.rs"]
 mod common;

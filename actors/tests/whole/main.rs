@@ -1,5 +1,5 @@
 //! The whole pipeline under its supervisor: a real broker, a real PostgreSQL, a real lake, and what the world does to them.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a panic in a test is a red test
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)] // a panic in a test is a red test
 
 #[path = "../common/mod.rs"]
 mod common;
