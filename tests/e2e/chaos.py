@@ -168,6 +168,17 @@ class Chaos:
         if not candidates:
             self.later(0.5, self.freeze)
             return
+        if len(candidates) == 1:
+            # Nobody would take its partitions over.
+            heir = next((name for name in (*GUESTS, RESIDENT) if not self.lab.instance(name).runs()), None)
+            if heir is None:  # the others are frozen already
+                self.later(1, self.freeze)
+                return
+            self.lab.instance(heir).away = False
+            self.lab.instance(heir).start()
+            self.tally["heirs"] += 1
+            self.later(2, self.freeze)
+            return
         victim = self.random.choice(candidates)
         victim.freeze()
         self.tally["zombies"] += 1

@@ -147,7 +147,7 @@ class Lab:
         return json.loads(self.truth_file.read_text())
 
     def admin(self):
-        return AdminClient({"bootstrap.servers": self.kafka, "socket.timeout.ms": 10_000})
+        return AdminClient({"bootstrap.servers": self.kafka, "socket.timeout.ms": 10_000, "log_level": 0})
 
     def partitions(self, admin=None):
         """How many partitions the topic has; 0 when it is not there."""

@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 . scripts/e2e.sh
 "$python" tests/e2e/two_streams.py
+"$python" tests/e2e/selfcheck.py
 SHORT=1 scripts/chaos.sh
 SHORT=1 SINK=postgres scripts/outage.sh
 SHORT=1 SINK=lake scripts/outage.sh

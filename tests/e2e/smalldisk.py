@@ -18,13 +18,19 @@ INSIDE = "TRIBUTARY_E2E_OWN_NAMESPACE"
 
 
 def move_into_own_namespace():
-    """Not root: runs this program again as root of a user namespace of its own; returns only when that is not needed."""
-    if os.geteuid() == 0:
+    """Not root: runs this program again where it may mount, as the same user (PostgreSQL refuses root, also a mapped one). Returns only when
+    that is not needed any more."""
+    if os.geteuid() == 0 or os.environ.get(INSIDE):
         return
-    if os.environ.get(INSIDE) or subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
-        raise Unavailable("a small disk needs root, or unprivileged user namespaces (`unshare -rm true` fails here)")
+    unshare = ["unshare", "--user", "--map-current-user", "--keep-caps", "--mount"]
+    try:
+        refused = subprocess.run([*unshare, "true"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise Unavailable("a small disk needs root or the program unshare") from None
+    if refused.returncode:
+        raise Unavailable(f"a small disk needs root, or user namespaces for everybody: {refused.stderr.strip()}")
     os.environ[INSIDE] = "1"
-    os.execvp("unshare", ["unshare", "-rm", sys.executable, *sys.argv])
+    os.execvp(unshare[0], [*unshare, sys.executable, *sys.argv])
 
 
 class SmallDisk:
