@@ -323,7 +323,7 @@ impl World {
     /// `tributary audit` over these stores and nothing from this process' environment.
     pub(crate) fn command_line(&self, flags: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tributary"));
-        command.arg("audit").args(flags).current_dir(self.dir.path());
+        command.args(["audit", "--stream", "clicks"]).args(flags).current_dir(self.dir.path());
         for name in [
             "TRIBUTARY_CONFIG",
             "KAFKA_BOOTSTRAP_SERVERS",
