@@ -20,8 +20,7 @@ fn main() -> Result<(), Error> {
     let (Some(bootstrap), Some(topic)) = (arguments.next(), arguments.next()) else {
         return Err("usage: raw_drain BOOTSTRAP TOPIC".into());
     };
-    let mut config = consumer_config(&Kafka::default(), &bootstrap, None);
-    config.set("group.id", "raw-drain");
+    let config = consumer_config(&Kafka::default(), &bootstrap, "raw-drain", None);
     let consumer: BaseConsumer = config.create()?;
     let wait = Duration::from_secs(10);
     let metadata = consumer.fetch_metadata(Some(&topic), wait)?;

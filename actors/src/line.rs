@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use deltalake::logstore::LogStoreRef;
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::runtime::Handle;
 use tributary_core::settings::Settings;
@@ -160,10 +161,13 @@ impl Line {
         })
     }
 
-    /// Our fixed name in the consumer group: where nobody else can have it, or a person chose it.
-    pub fn member(&self) -> Option<&str> {
-        let own = self.embedded_kafka || self.settings.instance != Settings::default().instance;
-        own.then_some(self.settings.instance.as_str())
+    /// The consumer's settings: a group per stream, so that one stream's rebalances leave the others alone. Our name in it is fixed
+    /// where nobody else can have it: the embedded broker serves one process.
+    pub fn consumer_config(&self) -> ClientConfig {
+        let kafka = &self.settings.kafka;
+        let group = format!("{}-{}", kafka.group_id, self.stream.name);
+        let member = self.embedded_kafka.then_some(self.settings.instance.as_str());
+        crate::kafka::consumer_config(kafka, &self.bootstrap, &group, member)
     }
 
     /// Where the stores are.
@@ -190,7 +194,7 @@ impl Line {
         let config = crate::kafka::client_config(&self.settings.kafka, &self.bootstrap);
         let topic = ready.topic.name.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            let floors = floors.read(&wanted)?;
+            let floors = floors.read(&wanted).map_err(|e| e.to_string())?;
             let client: BaseConsumer = config.create().map_err(|e| e.to_string())?;
             let mut ranges = BTreeMap::new();
             for (partition, floor) in floors {

@@ -121,7 +121,7 @@ impl Pipeline {
                 incarnation: ready.incarnation,
                 legs,
                 mode,
-                client: crate::kafka::consumer_config(&line.settings.kafka, &line.bootstrap, line.member()),
+                client: line.consumer_config(),
                 batch_rows: settings.batch_rows,
                 batch_wait: settings.batch_wait,
                 floors: Arc::new(line.floors(ready, legs)),

@@ -55,13 +55,13 @@ pub fn client_config(settings: &Kafka, bootstrap: &str) -> ClientConfig {
 ///
 /// With a `member` name, which must be unique in the group, a process that was killed gets its partitions back at once when it is
 /// started again; without, it waits for its own dead membership to expire.
-pub fn consumer_config(settings: &Kafka, bootstrap: &str, member: Option<&str>) -> ClientConfig {
+pub fn consumer_config(settings: &Kafka, bootstrap: &str, group: &str, member: Option<&str>) -> ClientConfig {
     let mut config = client_config(settings, bootstrap);
     if let Some(member) = member {
         config.set("group.instance.id", member);
     }
     config
-        .set("group.id", &settings.group_id)
+        .set("group.id", group)
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", settings.session_timeout.as_millis().to_string())
         .set("heartbeat.interval.ms", "1000")

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::{Offset, TopicPartitionList};
-use tributary_core::span::Leg;
+use tributary_core::span::{Leg, Legs};
 
-use super::floors::Floor;
+use super::floors::{Floor, Silent};
 use super::reader::{Part, Reader};
 use super::{Mode, NAME};
 use crate::kafka::native::{Identity, topic_identity};
@@ -37,7 +37,12 @@ impl Reader {
                         }
                     }
                 }
-                Err(error) => self.edges.reports.trouble(NAME, Cause::Failed(error)),
+                // One leg's store is away: the other goes on without it.
+                Err(Silent { leg: Some(leg), why }) if self.config.legs.without(leg) != Legs::NONE => {
+                    tracing::warn!(%leg, "{why}");
+                    self.edges.reports.trouble(NAME, Cause::Stalled(leg));
+                }
+                Err(silent) => self.edges.reports.trouble(NAME, Cause::Failed(silent.why)),
             }
         }
         self.edges.meter.blocked(self.blocked.len());
@@ -69,7 +74,7 @@ impl Reader {
         }
     }
 
-    fn ask_floors(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Floor>, String> {
+    fn ask_floors(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Floor>, Silent> {
         let mut answer = self.config.floors.read(partitions);
         for _ in 1..ASK_TWICE {
             if answer.is_ok() {

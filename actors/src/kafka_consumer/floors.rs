@@ -32,13 +32,23 @@ impl Floor {
     }
 }
 
+/// A store that does not say where it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Silent {
+    /// Whose store, if it is one leg's alone.
+    pub leg: Option<Leg>,
+    /// In words.
+    pub why: String,
+}
+
 /// Answers from the consumer's thread; may block for a few seconds.
 pub trait Floors: Send + Sync {
     /// The floors of these partitions.
     ///
     /// # Errors
-    /// In words, when a store does not answer.
-    fn read(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Floor>, String>;
+    /// When a store does not answer.
+    fn read(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Floor>, Silent>;
 }
 
 /// The real stores. Bronze is asked whatever the legs are: it knows where a stream began.
@@ -65,18 +75,18 @@ pub struct StoreFloors {
 const ANSWER: Duration = Duration::from_secs(6);
 
 impl Floors for StoreFloors {
-    fn read(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Floor>, String> {
+    fn read(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Floor>, Silent> {
         self.runtime.block_on(async {
             match tokio::time::timeout(ANSWER, self.ask(partitions)).await {
                 Ok(answer) => answer,
-                Err(_) => Err(format!("the stores did not say where they are within {ANSWER:?}")),
+                Err(_) => Err(Silent { leg: None, why: format!("the stores did not say where they are within {ANSWER:?}") }),
             }
         })
     }
 }
 
 impl StoreFloors {
-    async fn ask(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Floor>, String> {
+    async fn ask(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Floor>, Silent> {
         let head = self.head.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         let log = match head {
             Some(mut log) => log.refresh().await.map(|()| log),
@@ -84,7 +94,7 @@ impl StoreFloors {
         };
         let log = match log {
             Ok(log) => Some(log),
-            Err(error) if self.legs.has(Leg::Bronze) => return Err(error.to_string()),
+            Err(error) if self.legs.has(Leg::Bronze) => return Err(Silent { leg: Some(Leg::Bronze), why: error.to_string() }),
             // The windows go on without the lake; what bronze knows is only needed where they have nothing.
             Err(error) => {
                 tracing::warn!(%error, "bronze does not answer; going by the windows' own offsets");
@@ -95,10 +105,13 @@ impl StoreFloors {
             && let now @ (Known::As(_) | Known::Another(_)) = known(log, &self.topic.name, &self.topic.id)
             && now != Known::As(self.incarnation)
         {
-            return Err(format!("topic {} was adopted anew", self.topic.name));
+            return Err(Silent { leg: None, why: format!("topic {} was adopted anew", self.topic.name) });
         }
-        let windows =
-            if self.legs.has(Leg::Serving) { self.windows().await.map_err(|e| e.to_string())? } else { BTreeMap::new() };
+        let windows = if self.legs.has(Leg::Serving) {
+            self.windows().await.map_err(|e| Silent { leg: Some(Leg::Serving), why: e.to_string() })?
+        } else {
+            BTreeMap::new()
+        };
         let floors = partitions.iter().map(|p| {
             let txn = |app: String| log.as_ref().and_then(|log| log.txn(&app));
             let floor = Floor {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tributary_actors::gate::{Gate, Load, MOST_BATCHES};
 use tributary_actors::kafka::{consumer_config, topic};
-use tributary_actors::kafka_consumer::floors::{Floor, Floors};
+use tributary_actors::kafka_consumer::floors::{Floor, Floors, Silent};
 use tributary_actors::kafka_consumer::{Config, Consumer, Control, Edges, Mode};
 use tributary_actors::messages::{EventBatch, Fence};
 use tributary_actors::progress::Progress;
@@ -27,7 +27,7 @@ use crate::in_system;
 struct Set(Mutex<BTreeMap<i32, Floor>>);
 
 impl Floors for Set {
-    fn read(&self, _: &[i32]) -> Result<BTreeMap<i32, Floor>, String> {
+    fn read(&self, _: &[i32]) -> Result<BTreeMap<i32, Floor>, Silent> {
         Ok(self.0.lock().unwrap().clone())
     }
 }
@@ -71,7 +71,7 @@ async fn open(kafka: &Kafka, floors: Arc<Set>, partitions: Vec<i32>, sizes: Size
         incarnation: 1,
         legs: Legs::BOTH,
         mode: Mode::Manual(partitions),
-        client: consumer_config(&settings, &kafka.bootstrap(), None),
+        client: consumer_config(&settings, &kafka.bootstrap(), &settings.group_id, None),
         batch_rows: sizes.batch_rows,
         batch_wait: sizes.batch_wait,
         floors,
