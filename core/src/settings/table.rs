@@ -99,7 +99,13 @@ pub static TABLE: &[Row] = &[
         "host:port,…; not set: the embedded broker"
     ),
     row!("kafka.topic", Text, kafka.topic, ["KAFKA_TOPIC"], "stands in for the topic of the stream user_events"),
-    row!("kafka.group_id", Text, kafka.group_id, [], "consumer group, one per stream (NAME-STREAM): which instance reads which partition"),
+    row!(
+        "kafka.group_id",
+        Text,
+        kafka.group_id,
+        [],
+        "consumer group, one per stream (NAME-STREAM): which instance reads which partition"
+    ),
     row!("kafka.partitions", Count, kafka.partitions, [], "partitions of a topic that we create"),
     row!("kafka.session_timeout", Time, kafka.session_timeout, [], "how long the group waits for a silent member"),
     row!("kafka.retention", Time, kafka.retention, [], "the embedded broker keeps records this long"),
