@@ -48,6 +48,7 @@ impl House {
         settings.kafka.session_timeout = Duration::from_secs(6);
         settings.pipeline.bronze_flush = Duration::from_millis(100);
         settings.pipeline.window_merge = Duration::from_millis(50);
+        settings.pipeline.stall_after = Duration::from_secs(1);
         settings.pipeline.restart_backoff = Duration::from_millis(50);
         settings.pipeline.min_free_bytes = 0;
         let settings = Arc::new(settings);
