@@ -19,6 +19,8 @@ use tributary_core::stream::{Measure, Stream};
 use super::payments::Windows;
 
 const USER: &str = "platform";
+/// Of folders; the process follows.
+const PREFIX: &str = "tributary-test-pg-";
 
 /// A cluster; [`Server::start`] runs it.
 pub struct Server {
@@ -36,7 +38,7 @@ impl Server {
     /// A new cluster, not started; none where PostgreSQL is not installed.
     pub fn new() -> Option<Self> {
         let bin = binaries()?;
-        let folder = tempfile::Builder::new().prefix("tributary-test-pg-").tempdir().unwrap();
+        let folder = tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir().unwrap();
         if let Some((uid, gid)) = owner() {
             std::os::unix::fs::chown(folder.path(), Some(uid), Some(gid)).unwrap();
         }
@@ -210,17 +212,9 @@ fn owner() -> Option<(u32, u32)> {
 /// Removes folders of shared servers whose process is gone: nobody drops a static.
 fn sweep() {
     for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
-        if !entry.file_name().to_string_lossy().starts_with("tributary-test-pg-") {
-            continue;
-        }
-        let gone = match std::fs::read_to_string(entry.path().join("data/postmaster.pid")) {
-            Ok(text) => text.lines().next().is_some_and(|pid| !Path::new("/proc").join(pid).exists()),
-            // Being made, or left behind before its first start.
-            Err(_) => {
-                entry.metadata().is_ok_and(|m| m.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age.as_secs() > 3600)))
-            }
-        };
-        if gone {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
