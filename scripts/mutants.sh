@@ -2,7 +2,8 @@
 # Breaks the source on purpose, one law at a time, and expects a red test each time: a check that never fails checks nothing.
 #
 # Each tests/mutants/*.patch names the law and the tests that should notice. Works on a copy of the tree (uncommitted changes too),
-# with the same build folder, so that only the mutated crates are compiled again. First the copy must be green as it is. Ends with
+# with the same build folder, so that only our own crates are compiled again; the copy has another version, or cargo would take a
+# mutant for the real thing: it names a workspace's crates by version, not by place. First the copy must be green as it is. Ends with
 # `8 mutants, 8 killed`, or exit 1. A patch that does not apply any more, or does not compile, is an error: mend the patch.
 #
 #   scripts/mutants.sh [name…]      only these, without the .patch
@@ -29,9 +30,14 @@ copy_tree() {
     (cd "$root" && git ls-files -co --exclude-standard | while read -r file; do [ -f "$file" ] && echo "$file"; done | sort >"$list")
     (cd "$tree" && find . -type f | sed 's|^\./||' | sort | comm -13 "$list" - | tr '\n' '\0' | xargs -0 -r rm -f)
     while read -r file; do
-        if ! cmp -s "$root/$file" "$tree/$file"; then
+        case $file in
+            Cargo.toml) sed 's/^version = "\(.*\)"$/version = "\1-mutant"/' "$root/$file" >"$out" ;;
+            Cargo.lock) sed '/^name = "tributary/{n;s/"$/-mutant"/}' "$root/$file" >"$out" ;;
+            *) cp "$root/$file" "$out" ;;
+        esac
+        if ! cmp -s "$out" "$tree/$file"; then
             mkdir -p "$tree/$(dirname "$file")"
-            cp "$root/$file" "$tree/$file"
+            cp "$out" "$tree/$file"
         fi
     done <"$list"
     rm -f "$list"
