@@ -10,7 +10,8 @@
 //! - [`pipeline`]: these rooms together, the unit of restart. [`line`]: one stream and its stores, what pipelines are made from.
 //! - [`supervisor`]: keeps pipelines running, and a leg that stalls from holding up the other.
 //! - [`decisions`]: what a person says when the pipeline will not go on by itself.
-//! - [`kafka`], [`lake`], [`serving`]: the stores' clients. [`room`], [`progress`], [`board`], [`telemetry`]: what all rooms share.
+//! - [`kafka`], [`lake`], [`serving`]: the stores' clients. [`room`], [`sink`], [`progress`], [`board`],
+//!   [`telemetry`]: what rooms share.
 //!
 //! Rooms never import rooms: they hold one recipient per edge, and the wiring is in [`pipeline`].
 
@@ -30,6 +31,7 @@ pub mod postgres_sink;
 pub mod progress;
 pub mod room;
 pub mod serving;
+pub mod sink;
 pub mod supervisor;
 pub mod telemetry;
 pub mod window_aggregator;

@@ -242,9 +242,10 @@ pub async fn adopt(log: &mut DeltaLog, topic: &Topic, before: Option<i32>, incar
 }
 
 fn not_ready_bronze(error: LakeError) -> NotReady {
-    match error {
-        LakeError::Delta { .. } => NotReady::Leg { leg: Leg::Bronze, why: error.to_string() },
-        LakeError::Refused { .. } | LakeError::Location { .. } => NotReady::Fatal(error.to_string()),
+    if error.is_permanent() {
+        NotReady::Fatal(error.to_string())
+    } else {
+        NotReady::Leg { leg: Leg::Bronze, why: error.to_string() }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::offset_ledger::{self, OffsetLedger};
 use crate::postgres_sink::{self, PostgresSink};
 use crate::progress::Progress;
 use crate::room::{Pulse, Reports};
+use crate::sink;
 use crate::telemetry::StreamMeter;
 use crate::window_aggregator::{self, WindowAggregator};
 
@@ -67,6 +68,12 @@ impl Pipeline {
             let (progress, gate, control, reports) = (progress.clone(), Arc::clone(&gate), control.clone(), reports.clone());
             move |pulse| OffsetLedger::new(config, progress, gate, control, reports, pulse)
         });
+        let edges = sink::Edges {
+            gate: Arc::clone(&gate),
+            ledger: ledger.clone().recipient(),
+            consumer: control.clone(),
+            reports: reports.clone(),
+        };
         let mut drains = BTreeMap::new();
         let (mut batches, mut fences) = (Vec::new(), Vec::new());
         if legs.has(Leg::Serving) {
@@ -77,9 +84,8 @@ impl Pipeline {
                     database_url: line.database_url.clone(),
                     merge: settings.window_merge,
                 };
-                let (gate, ledger) = (Arc::clone(&gate), ledger.clone().recipient());
-                let (control, reports) = (control.clone(), reports.clone());
-                move |pulse| PostgresSink::new(config, gate, ledger, control, reports, pulse)
+                let edges = edges.clone();
+                move |pulse| PostgresSink::new(config, edges, pulse)
             });
             let aggregator: Addr<WindowAggregator> = rooms.open(window_aggregator::NAME, {
                 let (stream, reports) = (Arc::clone(&line.stream), reports.clone());
@@ -105,9 +111,7 @@ impl Pipeline {
                     file_bytes: settings.bronze_file_bytes,
                     min_free_bytes: settings.min_free_bytes,
                 };
-                let (gate, ledger) = (Arc::clone(&gate), ledger.clone().recipient());
-                let (control, reports) = (control.clone(), reports.clone());
-                move |pulse| DeltaWriter::new(config, gate, ledger, control, reports, pulse)
+                move |pulse| DeltaWriter::new(config, edges, pulse)
             });
             batches.push(writer.clone().recipient());
             fences.push(writer.clone().recipient());

@@ -6,21 +6,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use sqlx::PgConnection;
-use tributary_core::span::{Leg, Span};
+use tributary_core::span::{Admission, Broken, Frontier, Leg, Span};
 use tributary_core::stream::Stream;
 use tributary_core::window::PartitionDelta;
 
-use crate::gate::{Gate, Ticket};
-use crate::kafka_consumer::Control;
-use crate::messages::{Ack, Cause, Drain, Durable, Fence, WindowBatch};
-use crate::room::{MAILBOX, Pulse, Reports, Tombstone};
+use crate::gate::Ticket;
+use crate::messages::{Ack, Cause, Drain, Fence, WindowBatch};
+use crate::room::{MAILBOX, Pulse, Tombstone};
 use crate::serving::merge::{Merged, Target};
 use crate::serving::{ServingError, connect};
+use crate::sink::Edges;
 use crate::telemetry::{LegMeter, StreamMeter};
 
 /// The name of this room.
@@ -49,10 +48,7 @@ pub struct Config {
 pub struct PostgresSink {
     config: Config,
     target: Arc<Target>,
-    gate: Arc<Gate>,
-    ledger: Recipient<Durable>,
-    consumer: Sender<Control>,
-    reports: Reports,
+    edges: Edges,
     pulse: Pulse,
     meter: LegMeter,
     stream_meter: StreamMeter,
@@ -60,8 +56,7 @@ pub struct PostgresSink {
     held: BTreeMap<i32, PartitionDelta>,
     oldest_record_ms: Option<i64>,
     ticket: Option<Ticket>,
-    ends: BTreeMap<i32, (u32, i64)>,
-    dead: BTreeMap<i32, u32>,
+    frontier: Frontier,
     in_flight: bool,
     waiting: Vec<Ack>,
     _tombstone: Tombstone,
@@ -69,25 +64,15 @@ pub struct PostgresSink {
 
 impl PostgresSink {
     /// For one pipeline.
-    pub fn new(
-        config: Config,
-        gate: Arc<Gate>,
-        ledger: Recipient<Durable>,
-        consumer: Sender<Control>,
-        reports: Reports,
-        pulse: Pulse,
-    ) -> Self {
+    pub fn new(config: Config, edges: Edges, pulse: Pulse) -> Self {
         let target = Arc::new(Target::new(Arc::clone(&config.stream), config.incarnation));
         let meter = LegMeter::new(&config.stream.name, Leg::Serving);
         let stream_meter = StreamMeter::new(&config.stream.name);
-        let _tombstone = reports.tombstone(NAME);
+        let _tombstone = edges.reports.tombstone(NAME);
         Self {
             config,
             target,
-            gate,
-            ledger,
-            consumer,
-            reports,
+            edges,
             pulse,
             meter,
             stream_meter,
@@ -95,8 +80,7 @@ impl PostgresSink {
             held: BTreeMap::new(),
             oldest_record_ms: None,
             ticket: None,
-            ends: BTreeMap::new(),
-            dead: BTreeMap::new(),
+            frontier: Frontier::new(Leg::Serving),
             in_flight: false,
             waiting: Vec::new(),
             _tombstone,
@@ -104,29 +88,19 @@ impl PostgresSink {
     }
 
     /// Adds a delta to what is held of its partition.
-    fn hold(&mut self, delta: PartitionDelta) -> Result<(), String> {
+    fn hold(&mut self, delta: PartitionDelta) -> Result<(), Broken> {
         let span = delta.span;
-        if self.dead.get(&span.partition).is_some_and(|dead| span.epoch <= *dead) {
-            return Ok(());
+        match self.frontier.admit(&span)? {
+            Admission::Stale => return Ok(()),
+            // A new assignment reads again from the store's own offset: what is held from before would count twice.
+            Admission::First => drop(self.held.remove(&span.partition)),
+            Admission::Next => {}
         }
-        let expected = match self.ends.get(&span.partition) {
-            Some((epoch, _)) if span.epoch < *epoch => return Ok(()),
-            Some((epoch, end)) if span.epoch == *epoch => *end,
-            _ => {
-                // A new assignment reads again from the store's own offset: what is held from before would count twice.
-                self.held.remove(&span.partition);
-                span.floor[Leg::Serving as usize]
-            }
-        };
-        if span.from != expected {
-            return Err(format!("partition {}: expected offset {expected}, got {span}", span.partition));
-        }
-        self.ends.insert(span.partition, (span.epoch, span.to));
         if span.is_empty() {
             return Ok(());
         }
         match self.held.get_mut(&span.partition) {
-            Some(held) => held.absorb(delta).map_err(|broken| broken.to_string())?,
+            Some(held) => held.absorb(delta)?,
             None => {
                 self.held.insert(span.partition, delta);
             }
@@ -138,7 +112,7 @@ impl PostgresSink {
         let bytes = self.held.values().map(|d| d.cells.len() * CELL_BYTES).sum();
         match &self.ticket {
             Some(ticket) => ticket.resize(0, bytes),
-            None => self.ticket = Some(self.gate.charge(bytes)),
+            None => self.ticket = Some(self.edges.gate.charge(bytes)),
         }
     }
 
@@ -172,7 +146,7 @@ impl PostgresSink {
         self.connection = connection;
         let merged = match ended {
             Ok(merged) => merged,
-            Err(error) => return self.reports.trouble(NAME, Cause::Fatal(error.to_string())),
+            Err(error) => return self.edges.reports.trouble(NAME, Cause::Fatal(error.to_string())),
         };
         if !merged.foreign.is_empty() {
             self.foreign(&merged.foreign);
@@ -193,10 +167,7 @@ impl PostgresSink {
         if let Some(newest) = merge.deltas.iter().filter_map(|d| d.newest_event_ms).max() {
             self.stream_meter.newest_event(newest);
         }
-        let durable = Durable { generation: self.reports.generation, leg: Leg::Serving, spans };
-        if self.ledger.try_send(durable).is_err() {
-            self.reports.trouble(NAME, Cause::ChainBroken("offset_ledger did not take a report".to_owned()));
-        }
+        self.edges.durable(NAME, Leg::Serving, spans);
     }
 
     fn foreign(&mut self, found: &[(Span, i64)]) {
@@ -205,11 +176,9 @@ impl PostgresSink {
         let again: Vec<i32> = found.iter().map(|(span, _)| span.partition).collect();
         for partition in &again {
             self.held.remove(partition);
-            if let Some((epoch, _)) = self.ends.remove(partition) {
-                self.dead.insert(*partition, epoch);
-            }
+            self.frontier.give_up(*partition);
         }
-        let _ = self.consumer.send(Control::Reread(again));
+        self.edges.reread(again);
     }
 }
 
@@ -295,14 +264,14 @@ impl Handler<WindowBatch> for PostgresSink {
     type Result = ();
 
     fn handle(&mut self, batch: WindowBatch, _: &mut Self::Context) {
-        if batch.generation != self.reports.generation {
+        if batch.generation != self.edges.reports.generation {
             return;
         }
         let pulse = self.pulse.clone();
         let _busy = pulse.busy();
         for delta in batch.deltas {
-            if let Err(why) = self.hold(delta) {
-                return self.reports.trouble(NAME, Cause::ChainBroken(why));
+            if let Err(broken) = self.hold(delta) {
+                return self.edges.reports.trouble(NAME, Cause::ChainBroken(broken.to_string()));
             }
         }
         if let Some(oldest) = batch.oldest_record_ms {

@@ -4,7 +4,12 @@
 //! offset plus one: transaction markers and aborted records move the position without a message. A store accepts a span only if it
 //! begins where the store ends; a lost batch therefore shows as a broken chain instead of a hole.
 
+mod frontier;
+
+use std::cmp::Ordering;
 use std::fmt;
+
+pub use frontier::{Admission, Frontier};
 
 /// The two stores that an event lands in. A leg is everything between the consumer and one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -144,6 +149,17 @@ pub enum Broken {
     },
 }
 
+impl Broken {
+    /// Whether a chain that ends at `expected` goes on at `got`.
+    pub(crate) fn check(partition: i32, expected: i64, got: i64) -> Result<(), Self> {
+        match got.cmp(&expected) {
+            Ordering::Greater => Err(Broken::Gap { partition, expected, got }),
+            Ordering::Less => Err(Broken::Overlap { partition, expected, got }),
+            Ordering::Equal => Ok(()),
+        }
+    }
+}
+
 /// Spans that were joined end to end: one per partition, what the next commit will cover.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chain {
@@ -163,13 +179,7 @@ impl Chain {
                 self.spans.sort_unstable_by_key(|s| s.partition);
             }
             Some(held) => {
-                let (partition, expected, got) = (span.partition, held.to, span.from);
-                if got > expected {
-                    return Err(Broken::Gap { partition, expected, got });
-                }
-                if got < expected {
-                    return Err(Broken::Overlap { partition, expected, got });
-                }
+                Broken::check(span.partition, held.to, span.from)?;
                 held.to = span.to;
                 held.epoch = span.epoch;
             }

@@ -55,13 +55,7 @@ impl PartitionDelta {
     /// # Errors
     /// [`Broken`] when it begins elsewhere; nothing is added then.
     pub fn absorb(&mut self, later: PartitionDelta) -> Result<(), Broken> {
-        let (partition, expected, got) = (self.span.partition, self.span.to, later.span.from);
-        if got > expected {
-            return Err(Broken::Gap { partition, expected, got });
-        }
-        if got < expected {
-            return Err(Broken::Overlap { partition, expected, got });
-        }
+        Broken::check(self.span.partition, self.span.to, later.span.from)?;
         self.span.to = later.span.to;
         self.span.epoch = later.span.epoch;
         self.rows += later.rows;

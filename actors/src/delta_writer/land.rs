@@ -58,6 +58,7 @@ pub(super) async fn land(config: Config, meter: LegMeter, mut log: DeltaLog, cut
                 return (log, cut, Ended::Foreign(found));
             }
             Err(error @ CommitError::TableChanged(_)) => return (log, cut, Ended::Fatal(error.to_string())),
+            Err(CommitError::Store(error)) if error.is_permanent() => return (log, cut, Ended::Fatal(error.to_string())),
             Err(CommitError::Store(error)) => error,
         };
         meter.retried();

@@ -6,28 +6,26 @@
 
 mod land;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{BooleanArray, RecordBatch};
 use deltalake::logstore::LogStoreRef;
 use tributary_core::batch::{Columns, Status};
-use tributary_core::span::{Chain, Leg, Span};
+use tributary_core::span::{Admission, Broken, Chain, Frontier, Leg, Span};
 use tributary_core::stream::Stream;
 
 use self::land::{Cut, Ended};
-use crate::gate::{Gate, Ticket};
-use crate::kafka_consumer::Control;
+use crate::gate::Ticket;
 use crate::lake::delta_log::DeltaLog;
 use crate::lake::encoder::{EncodeError, Encoder};
 use crate::lake::upkeep::Upkeep;
-use crate::messages::{Ack, Cause, Drain, Durable, EventBatch, Fence};
-use crate::room::{MAILBOX, Pulse, Reports, Tombstone};
+use crate::messages::{Ack, Cause, Drain, EventBatch, Fence};
+use crate::room::{MAILBOX, Pulse, Tombstone};
+use crate::sink::Edges;
 use crate::telemetry::{LegMeter, StreamMeter};
 
 /// The name of this room.
@@ -58,10 +56,7 @@ type Leaving = Arc<[(i32, u32)]>;
 /// The room.
 pub struct DeltaWriter {
     config: Config,
-    gate: Arc<Gate>,
-    ledger: Recipient<Durable>,
-    consumer: Sender<Control>,
-    reports: Reports,
+    edges: Edges,
     pulse: Pulse,
     meter: LegMeter,
     stream_meter: StreamMeter,
@@ -72,10 +67,7 @@ pub struct DeltaWriter {
     chain: Chain,
     /// The chain has grown since the ledger was told of a commit.
     untold: bool,
-    /// Per partition: epoch, and where the next span must begin.
-    ends: BTreeMap<i32, (u32, i64)>,
-    /// Epochs up to this are dropped: their records are read again.
-    dead: BTreeMap<i32, u32>,
+    frontier: Frontier,
     held: Option<Ticket>,
     oldest: Option<Instant>,
     oldest_record_ms: Option<i64>,
@@ -87,24 +79,14 @@ pub struct DeltaWriter {
 
 impl DeltaWriter {
     /// For one pipeline.
-    pub fn new(
-        config: Config,
-        gate: Arc<Gate>,
-        ledger: Recipient<Durable>,
-        consumer: Sender<Control>,
-        reports: Reports,
-        pulse: Pulse,
-    ) -> Self {
+    pub fn new(config: Config, edges: Edges, pulse: Pulse) -> Self {
         let meter = LegMeter::new(&config.stream.name, Leg::Bronze);
         let stream_meter = StreamMeter::new(&config.stream.name);
         let encoder = Encoder::new(Arc::clone(&config.stream));
-        let _tombstone = reports.tombstone(NAME);
+        let _tombstone = edges.reports.tombstone(NAME);
         Self {
             config,
-            gate,
-            ledger,
-            consumer,
-            reports,
+            edges,
             pulse,
             meter,
             stream_meter,
@@ -113,8 +95,7 @@ impl DeltaWriter {
             encoder,
             chain: Chain::default(),
             untold: false,
-            ends: BTreeMap::new(),
-            dead: BTreeMap::new(),
+            frontier: Frontier::new(Leg::Bronze),
             held: None,
             oldest: None,
             oldest_record_ms: None,
@@ -124,25 +105,13 @@ impl DeltaWriter {
         }
     }
 
-    /// Joins the batch's spans to the chain; returns what of it is new, or why the chain is broken.
-    fn join(&mut self, spans: &[Span]) -> Result<Vec<Span>, String> {
+    /// Joins the batch's spans to the chain; returns what of it is new.
+    fn join(&mut self, spans: &[Span]) -> Result<Vec<Span>, Broken> {
         let mut fresh = Vec::with_capacity(spans.len());
         for span in spans {
-            if self.dead.get(&span.partition).is_some_and(|dead| span.epoch <= *dead) {
-                continue;
-            }
             let new = span.above_floor(Leg::Bronze);
-            let expected = match self.ends.get(&span.partition) {
-                Some((epoch, _)) if span.epoch < *epoch => continue,
-                Some((epoch, end)) if span.epoch == *epoch => *end,
-                _ => span.floor[Leg::Bronze as usize],
-            };
-            if new.from != expected {
-                return Err(format!("partition {}: expected offset {expected}, got {new}", span.partition));
-            }
-            self.ends.insert(span.partition, (span.epoch, new.to));
-            if !new.is_empty() {
-                self.chain.join(new).map_err(|broken| broken.to_string())?;
+            if self.frontier.admit(&new)? != Admission::Stale && !new.is_empty() {
+                self.chain.join(new)?;
                 self.untold = true;
                 fresh.push(new);
             }
@@ -175,7 +144,7 @@ impl DeltaWriter {
         let bytes = self.encoder.bytes();
         match &self.held {
             Some(ticket) => ticket.resize(0, bytes),
-            None => self.held = Some(self.gate.charge(bytes)),
+            None => self.held = Some(self.edges.gate.charge(bytes)),
         }
     }
 
@@ -187,7 +156,7 @@ impl DeltaWriter {
         if self.encoder.rows() == 0 {
             // A range without records has no file to be tagged on: the next range extends over it. Until then nothing is owed.
             if std::mem::take(&mut self.untold) && !self.chain.is_empty() {
-                self.tell(self.chain.spans().to_vec());
+                self.edges.durable(NAME, Leg::Bronze, self.chain.spans().to_vec());
             }
             for (ack, leaving) in self.waiting.drain(..) {
                 // Whoever reads a partition next begins at the table's offset, in front of such a range.
@@ -210,7 +179,7 @@ impl DeltaWriter {
         let Some(log) = self.log.take() else { return };
         let files = match self.encoder.finish() {
             Ok(files) => files,
-            Err(error) => return self.reports.trouble(NAME, Cause::Fatal(error.to_string())),
+            Err(error) => return self.edges.reports.trouble(NAME, Cause::Fatal(error.to_string())),
         };
         let ticket = self.held.take();
         if let Some(ticket) = &ticket {
@@ -234,7 +203,7 @@ impl DeltaWriter {
         match ended {
             Ended::Done(version) => self.done(&cut, version),
             Ended::Foreign(found) => self.foreign(&cut, &found),
-            Ended::Fatal(why) => return self.reports.trouble(NAME, Cause::Fatal(why)),
+            Ended::Fatal(why) => return self.edges.reports.trouble(NAME, Cause::Fatal(why)),
         }
         self.cut_if_due(ctx);
     }
@@ -256,15 +225,7 @@ impl DeltaWriter {
         if let Some(upkeep) = &mut self.upkeep {
             upkeep.committed(version);
         }
-        self.tell(cut.spans.clone());
-    }
-
-    /// Every record of these spans is durable.
-    fn tell(&self, spans: Vec<Span>) {
-        let durable = Durable { generation: self.reports.generation, leg: Leg::Bronze, spans };
-        if self.ledger.try_send(durable).is_err() {
-            self.reports.trouble(NAME, Cause::ChainBroken("offset_ledger did not take a report".to_owned()));
-        }
+        self.edges.durable(NAME, Leg::Bronze, cut.spans.clone());
     }
 
     /// The files mixed partitions: all of them, and what was held behind them, is dropped and read again from the table's offsets.
@@ -278,11 +239,9 @@ impl DeltaWriter {
         again.sort_unstable();
         again.dedup();
         for partition in &again {
-            if let Some((epoch, _)) = self.ends.remove(partition) {
-                self.dead.insert(*partition, epoch);
-            }
+            self.frontier.give_up(*partition);
         }
-        let _ = self.consumer.send(Control::Reread(again));
+        self.edges.reread(again);
     }
 }
 
@@ -321,7 +280,8 @@ impl Actor for DeltaWriter {
                 writer.upkeep = Some(Upkeep::new(store, writer.stream_meter.clone(), log.version()));
                 writer.log = Some(log);
             }
-            Err(error) => writer.reports.trouble(NAME, Cause::Failed(error.to_string())),
+            Err(error) if error.is_permanent() => writer.edges.reports.trouble(NAME, Cause::Fatal(error.to_string())),
+            Err(error) => writer.edges.reports.trouble(NAME, Cause::Failed(error.to_string())),
         }));
         let tick = (self.config.flush / 20).clamp(Duration::from_millis(5), Duration::from_millis(50));
         ctx.run_interval(tick, |writer, ctx| writer.cut_if_due(ctx));
@@ -332,17 +292,17 @@ impl Handler<EventBatch> for DeltaWriter {
     type Result = ();
 
     fn handle(&mut self, batch: EventBatch, ctx: &mut Self::Context) {
-        if batch.generation != self.reports.generation {
+        if batch.generation != self.edges.reports.generation {
             return;
         }
         let pulse = self.pulse.clone();
         let _busy = pulse.busy();
         let fresh = match self.join(&batch.spans) {
             Ok(fresh) => fresh,
-            Err(why) => return self.reports.trouble(NAME, Cause::ChainBroken(why)),
+            Err(broken) => return self.edges.reports.trouble(NAME, Cause::ChainBroken(broken.to_string())),
         };
         if let Err(error) = self.take_rows(&batch, &fresh) {
-            return self.reports.trouble(NAME, Cause::Fatal(error.to_string()));
+            return self.edges.reports.trouble(NAME, Cause::Fatal(error.to_string()));
         }
         if self.encoder.rows() > 0 {
             self.oldest.get_or_insert_with(Instant::now);

@@ -79,12 +79,15 @@ pub struct DeltaLog {
     txns: HashMap<String, i64>,
     /// Ids of the commits read last, so that an own one which landed late is recognised whenever it was read.
     recent: VecDeque<(String, u64)>,
+    retry: Duration,
 }
 
 /// How many commit ids are remembered.
 const RECENT: usize = 64;
 /// Puts of one commit that fail without a trace before giving the error to the caller.
 const ATTEMPTS: u32 = 4;
+/// Before the second of them; twice as long before each that follows.
+const RETRY: Duration = Duration::from_millis(40);
 
 impl DeltaLog {
     /// Reads the head: one listing, the newest checkpoint's transactions, the versions after it.
@@ -92,7 +95,7 @@ impl DeltaLog {
     /// # Errors
     /// When the log cannot be read or there is none.
     pub async fn open(store: LogStoreRef) -> Result<Self, LakeError> {
-        let mut log = Self { store, next: 0, txns: HashMap::new(), recent: VecDeque::new() };
+        let mut log = Self { store, next: 0, txns: HashMap::new(), recent: VecDeque::new(), retry: RETRY };
         let mut newest: Option<u64> = None;
         let mut checkpoint: Option<(u64, Path)> = None;
         let objects = log.store.object_store(None);
@@ -121,6 +124,12 @@ impl DeltaLog {
         }
         log.refresh().await?;
         Ok(log)
+    }
+
+    /// Waits this long, instead of a moment, before a put that failed without a trace is tried again.
+    #[must_use]
+    pub fn retrying_after(self, retry: Duration) -> Self {
+        Self { retry, ..self }
     }
 
     /// Reads what others have put since.
@@ -190,7 +199,7 @@ impl DeltaLog {
                     if failures >= ATTEMPTS {
                         return Err(self.error(from_transaction(error)).into());
                     }
-                    tokio::time::sleep(Duration::from_millis(20 << failures)).await;
+                    tokio::time::sleep(self.retry * (1 << (failures - 1))).await;
                 }
             }
         }
@@ -215,7 +224,14 @@ impl DeltaLog {
         let version = self.next;
         let Some(bytes) = self.store.read_commit_entry(version).await.map_err(|e| self.error(e))? else { return Ok(None) };
         let mut winner = Winner::default();
-        for action in get_actions(version, &bytes).map_err(|e| self.error(e))? {
+        // An entry is there as a whole or not at all: what cannot be read now never will be.
+        let actions = get_actions(version, &bytes).map_err(|e| LakeError::Refused {
+            url: self.store.root_url().to_string(),
+            problem: format!(
+                "version {version} of its log is not understood ({e}): what another program wrote there must be undone, or the table moved away"
+            ),
+        })?;
+        for action in actions {
             match action {
                 Action::CommitInfo(info) => {
                     if let Some(id) = info.info.get("txnId").and_then(|v| v.as_str()) {

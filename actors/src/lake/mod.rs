@@ -60,6 +60,13 @@ pub enum LakeError {
     },
 }
 
+impl LakeError {
+    /// Whether no retry mends it.
+    pub fn is_permanent(&self) -> bool {
+        !matches!(self, Self::Delta { .. })
+    }
+}
+
 struct FsyncFactory;
 
 impl ObjectStoreFactory for FsyncFactory {

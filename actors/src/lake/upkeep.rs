@@ -51,12 +51,15 @@ impl Upkeep {
 
     /// Call after each commit: starts a checkpoint when one is due and none is running.
     pub fn committed(&mut self, version: u64) {
-        if version < self.done + CHECKPOINT_EVERY || self.running.swap(true, Ordering::AcqRel) {
+        if version < self.done + CHECKPOINT_EVERY {
+            return;
+        }
+        let Ok(runtime) = runtime() else { return };
+        if self.running.swap(true, Ordering::AcqRel) {
             return;
         }
         self.done = version - version % CHECKPOINT_EVERY;
         let (store, meter, running) = (self.store.clone(), self.meter.clone(), Arc::clone(&self.running));
-        let Ok(runtime) = runtime() else { return };
         runtime.spawn(async move {
             let outcome = match checkpoint(&store).await {
                 Ok(at) => match clean(&store, at).await {

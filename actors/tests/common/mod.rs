@@ -3,14 +3,13 @@
 //! Promises that every test has stores of its own, and that nothing here computes by the code under test.
 #![allow(dead_code, unreachable_pub)] // each test binary uses other parts
 
-pub mod hooked;
+pub mod intercepted;
 pub mod kafka;
 pub mod lake;
 pub mod payments;
 pub mod postgres;
 pub mod probe;
 pub mod proxy;
-pub mod valve;
 
 use std::time::{Duration, Instant};
 

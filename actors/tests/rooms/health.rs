@@ -8,6 +8,7 @@ use tributary_actors::delta_writer::{Config, DeltaWriter};
 use tributary_actors::gate::{Gate, Load};
 use tributary_actors::messages::Durable;
 use tributary_actors::room::{Event, Pulse};
+use tributary_actors::sink::Edges;
 
 use crate::common::lake::Table;
 use crate::common::payments::{TOPIC, stream};
@@ -20,10 +21,10 @@ use crate::{full, in_system};
 fn a_panic_in_a_room_is_told_and_gives_its_credit_back() {
     in_system(async {
         let table = Table::beside(&stream()).await;
-        let (reports, control, mut ears) = ears();
+        let (reports, consumer, mut ears) = ears();
         let gate = Gate::new(100_000, 1 << 30);
         let (probe, _) = Probe::<Durable>::open();
-        let ledger = probe.recipient();
+        let edges = Edges { gate: Arc::clone(&gate), ledger: probe.recipient(), consumer, reports };
         let arbiter = Arbiter::new();
         let config = Config {
             stream: stream(),
@@ -34,9 +35,8 @@ fn a_panic_in_a_room_is_told_and_gives_its_credit_back() {
             file_bytes: 64 << 20,
             min_free_bytes: 0,
         };
-        let at_the_gate = Arc::clone(&gate);
         let writer = DeltaWriter::start_in_arbiter(&arbiter.handle(), move |_| {
-            DeltaWriter::new(config, at_the_gate, ledger, control, reports, Pulse::new("delta_writer"))
+            DeltaWriter::new(config, edges, Pulse::new("delta_writer"))
         });
         writer.try_send(full(&gate, &[span(0, 0, 10, 0)])).unwrap();
         // Rows without the columns that the room relies on: a bug, and what a bug does.

@@ -11,6 +11,7 @@ use tributary_actors::postgres_sink::{Config, PostgresSink};
 use tributary_actors::room::Pulse;
 use tributary_actors::serving::merge::Target;
 use tributary_actors::serving::{connect, prepare};
+use tributary_actors::sink::Edges;
 use tributary_core::span::{Leg, Span};
 use tributary_core::window::Folder;
 
@@ -31,11 +32,11 @@ struct Sink {
 
 fn open(url: &str, merge: Duration) -> Sink {
     let (probe, durable) = Probe::<Durable>::open();
-    let (reports, control, ears) = ears();
+    let (reports, consumer, ears) = ears();
     let gate = Gate::new(100_000, 1 << 30);
+    let edges = Edges { gate: Arc::clone(&gate), ledger: probe.recipient(), consumer, reports };
     let config = Config { stream: stream(), incarnation: 1, database_url: url.to_owned(), merge };
-    let addr =
-        PostgresSink::new(config, Arc::clone(&gate), probe.recipient(), control, reports, Pulse::new("postgres_sink")).start();
+    let addr = PostgresSink::new(config, edges, Pulse::new("postgres_sink")).start();
     Sink { gate, addr, durable, ears }
 }
 

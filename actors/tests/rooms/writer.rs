@@ -8,11 +8,11 @@ use tributary_actors::lake::offsets::ingest_app;
 use tributary_actors::messages::Cause;
 use tributary_core::span::Span;
 
+use crate::common::intercepted::Valve;
 use crate::common::lake::{Table, files, rows, verify_chain, versions};
 use crate::common::payments::stream;
 use crate::common::probe::{answer, durable, span};
 use crate::common::until;
-use crate::common::valve::Valve;
 use crate::writer_setup::{NEVER, Writer};
 use crate::{full, in_system, sparse, watch_credit};
 
@@ -109,7 +109,7 @@ fn a_broken_chain_is_trouble_and_nothing_of_it_is_written() {
 fn a_fence_and_a_drain_are_answered_when_everything_before_them_is_durable() {
     in_system(async {
         let table = Table::beside(&stream()).await;
-        let valve = Valve::shut();
+        let valve = Valve::over_files();
         let store = table.through(Arc::clone(&valve) as _);
         let writer = Writer::over(table, store, NEVER).await;
         writer.send(full(&writer.gate, &[span(0, 0, 10, 0)]));
@@ -175,6 +175,19 @@ fn a_partition_that_was_handed_over_is_written_on_at_once() {
         assert_eq!(durable(&writer.durable)[2..], ["0:[40, 50)", "1:[10, 12)"]);
         assert!(writer.ears.control.try_recv().is_err(), "nothing is read again");
         writer.ears.quiet();
+    });
+}
+
+#[test]
+fn a_log_entry_that_nobody_understands_ends_it() {
+    in_system(async {
+        let mut writer = Writer::open(NEVER).await;
+        std::fs::write(writer.table.root().join("_delta_log/00000000000000000001.json"), "{\"surprise\":{}}\n").unwrap();
+        writer.send(full(&writer.gate, &[span(0, 0, 10, 0)]));
+        writer.fence(&[(0, 1)]);
+        let (room, cause) = writer.ears.trouble().await;
+        let Cause::Fatal(why) = cause else { panic!("{room}: {cause:?}") };
+        assert!(room == "delta_writer" && why.contains("version 1 of its log is not understood"), "{room}: {why}");
     });
 }
 

@@ -10,6 +10,7 @@ use tributary_actors::gate::{Gate, Load};
 use tributary_actors::lake::delta_log::DeltaLog;
 use tributary_actors::messages::{Ack, Drain, Durable, EventBatch, Fence};
 use tributary_actors::room::Pulse;
+use tributary_actors::sink::Edges;
 use tributary_core::span::Leg;
 
 use crate::common::lake::Table;
@@ -47,7 +48,8 @@ impl Writer {
         durable: Kept<Durable>,
     ) -> Self {
         let gate = Gate::new(100_000, 1 << 30);
-        let (reports, control, ears) = ears();
+        let (reports, consumer, ears) = ears();
+        let edges = Edges { gate: Arc::clone(&gate), ledger, consumer, reports };
         let config = Config {
             stream: stream(),
             topic: TOPIC.to_owned(),
@@ -57,7 +59,7 @@ impl Writer {
             file_bytes: 64 << 20,
             min_free_bytes: 0,
         };
-        let addr = DeltaWriter::new(config, Arc::clone(&gate), ledger, control, reports, Pulse::new("delta_writer")).start();
+        let addr = DeltaWriter::new(config, edges, Pulse::new("delta_writer")).start();
         Self { table, gate, addr, durable, ears }
     }
 

@@ -14,7 +14,7 @@ use tributary_actors::supervisor::{GaveUp, House as Process, RunError, Superviso
 use tributary_core::settings::Settings;
 use tributary_core::span::Legs;
 
-use crate::common::hooked::Hooked;
+use crate::common::intercepted::{Hook, Intercepted};
 use crate::common::kafka::Kafka;
 use crate::common::lake::{rows, through, verify_chain};
 use crate::common::payments::{TOPIC, stream, windows};
@@ -26,7 +26,7 @@ pub(crate) struct House {
     pub(crate) kafka: Kafka,
     pub(crate) database: Database,
     pub(crate) line: Arc<Line>,
-    pub(crate) store: Arc<Hooked>,
+    pub(crate) store: Arc<Intercepted<Hook>>,
     settings: Arc<Settings>,
     _lake: TempDir,
 }
@@ -52,7 +52,7 @@ impl House {
         settings.pipeline.restart_backoff = Duration::from_millis(50);
         settings.pipeline.min_free_bytes = 0;
         let settings = Arc::new(settings);
-        let store = Hooked::new();
+        let store = Hook::over_files();
         let plain = bronze(&lake_url(&settings.lake.url).unwrap(), "payments", []).unwrap();
         let line = Line {
             stream: stream(),
