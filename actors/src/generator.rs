@@ -1,6 +1,6 @@
 //! Endless made-up traffic, at any rate from one event in ten seconds to a million in one.
 //!
-//! Assumes that the topic exists or will. Promises the rate within one percent while Kafka keeps up; waits when it does not, and
+//! Makes the topic if it is missing, and waits for Kafka as long as it takes. Promises the rate within one percent while Kafka keeps up; waits when it does not, and
 //! does not pour out afterwards what it would have sent meanwhile. It counts an event when Kafka has acknowledged it, sends none
 //! twice, and says at the end how many arrived and how many did not.
 //!
@@ -13,8 +13,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message};
-use rdkafka::config::ClientConfig;
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use rdkafka::error::KafkaError;
 use tributary_core::settings;
 use tributary_core::traffic::Profile;
@@ -23,6 +22,8 @@ pub mod outbox;
 mod producer;
 
 use outbox::{Outbox, Size, Tally};
+
+use crate::kafka::{client_config, topic};
 
 /// Above this rate the large outbox is worth its memory.
 const HIGH_RATE: f64 = 20_000.0;
@@ -39,7 +40,15 @@ pub struct Config {
     /// Kafka topic.
     pub topic: String,
     /// How to reach Kafka.
-    pub client: ClientConfig,
+    pub kafka: settings::Kafka,
+    /// Where it is.
+    pub bootstrap: String,
+}
+
+impl Config {
+    fn outbox(&self, size: Size, tally: &Arc<Tally>) -> Result<Outbox, KafkaError> {
+        Outbox::open(client_config(&self.kafka, &self.bootstrap), &self.topic, size, Arc::clone(tally))
+    }
 }
 
 /// What became of the events.
@@ -69,7 +78,7 @@ impl GeneratorHandle {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let size = if config.traffic.events_per_second > HIGH_RATE { Size::LARGE } else { Size::SMALL };
         let tally = Arc::new(Tally::default());
-        let outbox = Outbox::open(config.client.clone(), &config.topic, size, Arc::clone(&tally))?;
+        let outbox = config.outbox(size, &tally)?;
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new()
             .name("generator".to_owned())
@@ -114,10 +123,13 @@ pub enum StartError {
 
 /// The longest that the thread sleeps: delivery reports of a slow generator wait no longer than this.
 const TICK: Duration = Duration::from_secs(1);
+/// How often Kafka is asked whether it is there.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// A line about progress this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
-/// The room of the generator. A thread that panicked is replaced at the next tick: made-up traffic is not worth a pipeline's life.
+/// The room of the generator: first the topic, then the thread. A thread that panicked is replaced at the next tick: made-up traffic
+/// is not worth a pipeline's life.
 pub struct Generator {
     config: Config,
     handle: Option<GeneratorHandle>,
@@ -126,9 +138,24 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// A room that starts its thread when it starts.
+    /// A room that makes traffic from when its topic is there.
     pub fn new(config: Config) -> Self {
         Self { config, handle: None, halted: false, starts: 0 }
+    }
+
+    fn prepare(&mut self, ctx: &mut Context<Self>) {
+        let Config { kafka, bootstrap, topic, .. } = self.config.clone();
+        let ensured = async move { topic::ensure(&kafka, &bootstrap, &topic).await };
+        ctx.spawn(ensured.into_actor(self).map(|ensured, room, ctx| match ensured {
+            Ok(_) => {
+                room.watch();
+                ctx.run_interval(TICK, |room, _| room.watch());
+            }
+            Err(error) => {
+                tracing::warn!(target: "generator", %error, "no traffic until its topic is there; asking again");
+                ctx.run_later(ASK_AGAIN, Self::prepare);
+            }
+        }));
     }
 
     fn watch(&mut self) {
@@ -152,8 +179,7 @@ impl Actor for Generator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.watch();
-        ctx.run_interval(TICK, |room, _| room.watch());
+        self.prepare(ctx);
     }
 }
 

@@ -162,7 +162,7 @@ impl Producer {
 
     /// Another producer in the place of one that ended. Its queue is purged: those events count as failed.
     fn reopen(&mut self) {
-        match Outbox::open(self.config.client.clone(), &self.config.topic, self.size, Arc::clone(&self.tally)) {
+        match self.config.outbox(self.size, &self.tally) {
             Ok(outbox) => self.outbox = outbox,
             Err(error) => tracing::error!(target: "generator", %error, "cannot start a new client"),
         }

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix::{Actor, Addr, Arbiter};
 use anyhow::{Context, Result, anyhow};
 use tokio::sync::watch;
 use tributary_actors::board::Board;
-use tributary_actors::generator::{Config as GeneratorConfig, GeneratorHandle};
+use tributary_actors::generator::{Config as GeneratorConfig, Generator, Halt, Report};
 use tributary_actors::supervisor::{House, run as run_house};
-use tributary_actors::{kafka, telemetry};
-use tributary_core::settings::Role;
+use tributary_actors::telemetry;
+use tributary_core::settings::{Role, Settings};
 use tributary_core::span::{Leg, Legs};
 use tributary_core::stream::Stream;
 use tributary_core::traffic::Profile;
@@ -52,10 +53,7 @@ pub(crate) fn run(parts: &Parts, roles: BTreeSet<Role>, streams: Vec<Stream>, si
         let http = server.handle();
         actix::spawn(server);
         let (stop, stopped) = watch::channel(false);
-        let mut generator = None;
-        if let Some(stream) = generate {
-            generator = Some(start_generator(&settings, &stream, &bootstrap).await?);
-        }
+        let generator = generate.map(|stream| start_generator(&settings, &stream, &bootstrap));
         let running = async {
             match house {
                 Some(house) => run_house(house, &boards, stopped).await.map_err(|e| anyhow!(e)),
@@ -70,16 +68,11 @@ pub(crate) fn run(parts: &Parts, roles: BTreeSet<Role>, streams: Vec<Stream>, si
             let mut signals = signals;
             signals.first().await;
             signals.exit_on_the_next();
-            if let Some(generator) = generator.take() {
-                let stopped = tokio::task::spawn_blocking(move || generator.stop(Instant::now() + GENERATOR_STOP)).await;
-                if let Ok(Some(report)) = stopped {
-                    tracing::info!(
-                        delivered = report.delivered,
-                        failed = report.failed,
-                        unanswered = report.unanswered,
-                        "generator stopped"
-                    );
-                }
+            if let Some(generator) = generator
+                && let Ok(Some(report)) = generator.send(Halt { until: Instant::now() + GENERATOR_STOP }).await
+            {
+                let Report { delivered, failed, unanswered } = report;
+                tracing::info!(delivered, failed, unanswered, "generator stopped");
             }
             let _ = stop.send(true);
             std::future::pending::<()>().await;
@@ -94,19 +87,15 @@ pub(crate) fn run(parts: &Parts, roles: BTreeSet<Role>, streams: Vec<Stream>, si
     ended.map(|()| ExitCode::SUCCESS)
 }
 
-/// Made-up traffic into the first stream's topic, which is made if it is missing.
-async fn start_generator(
-    settings: &tributary_core::settings::Settings,
-    stream: &Stream,
-    bootstrap: &str,
-) -> Result<GeneratorHandle> {
-    kafka::topic::ensure(&settings.kafka, bootstrap, &stream.topic).await.context("the generator needs its topic")?;
-    GeneratorHandle::start(GeneratorConfig {
+/// Made-up traffic into the first stream's topic, on a thread of its own: stopping it blocks.
+fn start_generator(settings: &Settings, stream: &Stream, bootstrap: &str) -> Addr<Generator> {
+    let config = GeneratorConfig {
         traffic: settings.generator.clone(),
         profile: Profile::default(),
         seed: uuid::Uuid::new_v4().as_u64_pair().0,
         topic: stream.topic.clone(),
-        client: kafka::client_config(&settings.kafka, bootstrap),
-    })
-    .context("cannot start the generator")
+        kafka: settings.kafka.clone(),
+        bootstrap: bootstrap.to_owned(),
+    };
+    Generator::start_in_arbiter(&Arbiter::new().handle(), |_| Generator::new(config))
 }
