@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-suite() { cargo test --profile up --locked -p tributary-broker --test conformance -- "$@"; }
+# --workspace: with the features of one package alone, its dependencies would be built again.
+suite() { cargo test --profile up --locked --workspace --test conformance -- "$@"; }
 
 echo "conformance: the embedded broker"
 suite "$@"

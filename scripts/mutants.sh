@@ -48,7 +48,7 @@ tests_of() { sed -n 's/^Tests: //p' "$root/tests/mutants/$1.patch"; }
 # Runs the tests of one mutant; true when green.
 run_tests() {
     # shellcheck disable=SC2046 # words on purpose
-    (cd "$tree" && timeout 1200 nice cargo test --quiet --locked --profile up -p tributary-actors $(tests_of "$1")) >"$out" 2>&1
+    (cd "$tree" && timeout 1200 nice cargo test --quiet --locked --profile up --workspace $(tests_of "$1")) >"$out" 2>&1
 }
 
 if [ $# -gt 0 ]; then names=("$@"); else mapfile -t names < <(cd "$root/tests/mutants" && ls ./*.patch | sed 's|^\./||; s|\.patch$||'); fi
