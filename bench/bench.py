@@ -1,6 +1,6 @@
 """Measures what the README promises, as ratios within one run, and prints nothing unless the audit of its own tables passes.
 
-    bench.py [--events 5000000] [--rounds 5] [--kafka] [--only drain,commits,latency,idle]
+    bench.py [--events 5000000] [--rounds 5] [--kafka] [--only drain,commits,latency,idle,start]
 
 Assumes a built program and the `raw_drain` example beside it. Everything runs on loopback, on the machine as it is: say what else ran
 there when you quote a figure.
@@ -21,9 +21,10 @@ sys.path.insert(0, str(HERE.parent / "tests" / "e2e"))
 import commits  # noqa: E402
 import drain  # noqa: E402
 import latency  # noqa: E402
+import start  # noqa: E402
 from procs import Failure  # noqa: E402
 
-PARTS = {"drain": drain.run, "commits": commits.run, "latency": latency.run, "idle": latency.idle}
+PARTS = {"drain": drain.run, "commits": commits.run, "latency": latency.run, "idle": latency.idle, "start": start.run}
 
 
 def machine():

@@ -128,4 +128,4 @@ def find_tool(target):
         path = folder / "examples" / "raw_drain"
         if path.exists():
             return path
-    raise Failure("raw_drain is not built: cargo build --profile up -p tributary-actors --example raw_drain")
+    raise Failure("raw_drain is not built: cargo build --profile up --workspace --example raw_drain")
