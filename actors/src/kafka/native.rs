@@ -232,6 +232,20 @@ pub fn topic_identity<C: ClientContext>(client: &Client<C>, topic: &str, wait: D
     }
 }
 
+/// Whether the client is a member of its group: not before it has joined, and not once its leave is on its way.
+pub fn is_member<C: ClientContext>(client: &Client<C>) -> bool {
+    // SAFETY: the client lives; the answer is a C string that we own and give back.
+    unsafe {
+        let id = rd::rd_kafka_memberid(client.native_ptr());
+        if id.is_null() {
+            return false;
+        }
+        let named = !CStr::from_ptr(id).is_empty();
+        rd::rd_kafka_mem_free(client.native_ptr(), id.cast());
+        named
+    }
+}
+
 /// Low and high watermark as the last fetch response gave them; `None` until there was one. Asks nobody.
 pub fn cached_watermarks<C: ClientContext>(client: &Client<C>, topic: &CStr, partition: i32) -> Option<(i64, i64)> {
     let (mut low, mut high) = (-1, -1);

@@ -17,11 +17,13 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::assign::numbers;
 use super::reader::{Fault, Reader};
 use super::{Config, Control, Edges, Mode, NAME};
-use crate::kafka::KafkaError;
+use crate::kafka::{KafkaError, native};
 use crate::messages::Cause;
 
 /// How long a poll waits when there is nothing else to do.
 const IDLE: Duration = Duration::from_millis(50);
+/// How long a poll waits while the group is being left.
+const LEAVING: Duration = Duration::from_millis(2);
 /// How long leaving the group may take.
 const LEAVE: Duration = Duration::from_secs(1);
 /// How often a blocked partition is looked at again: a person may have said what to do.
@@ -152,11 +154,12 @@ fn run(consumer: BaseConsumer<Context>, ear: &Receiver<Control>) {
     let grouped = reader.config.mode == Mode::Group;
     drop(reader);
     if grouped {
-        // A member with a fixed name leaves only when it says so, and says so only once its partitions are given back.
+        // A member with a fixed name leaves only when it says so, and says so only once its partitions are given back. And a client
+        // that is closed between the two never says it: everybody else would wait for its session to expire.
         consumer.unsubscribe();
         let until = Instant::now() + LEAVE;
-        while !context.reader().parts.is_empty() && Instant::now() < until {
-            let _ = consumer.poll(IDLE);
+        while native::is_member(consumer.client()) && Instant::now() < until {
+            let _ = consumer.poll(LEAVING);
         }
     }
     drop(consumer);

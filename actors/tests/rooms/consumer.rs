@@ -5,8 +5,9 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tributary_actors::gate::{Gate, Load, MOST_BATCHES};
-use tributary_actors::kafka::{consumer_config, topic};
+use tributary_actors::kafka::{client_config, consumer_config, topic};
 use tributary_actors::kafka_consumer::floors::{Floor, Floors, Silent};
 use tributary_actors::kafka_consumer::{Config, Consumer, Control, Edges, Mode};
 use tributary_actors::messages::{EventBatch, Fence};
@@ -57,6 +58,10 @@ struct Sizes {
 const ROOMY: Sizes = Sizes { gate: (100_000, 1 << 30), batch_rows: 10_000, batch_wait: Duration::from_millis(10) };
 
 async fn open(kafka: &Kafka, floors: Arc<Set>, partitions: Vec<i32>, sizes: Sizes) -> Room {
+    open_as(kafka, floors, Mode::Manual(partitions), sizes).await
+}
+
+async fn open_as(kafka: &Kafka, floors: Arc<Set>, mode: Mode, sizes: Sizes) -> Room {
     let settings = Settings::default();
     let topic = topic::ensure(&settings, &kafka.bootstrap(), TOPIC).await.unwrap();
     let (probe, batches) = Probe::<EventBatch>::open();
@@ -70,7 +75,7 @@ async fn open(kafka: &Kafka, floors: Arc<Set>, partitions: Vec<i32>, sizes: Size
         topic,
         incarnation: 1,
         legs: Legs::BOTH,
-        mode: Mode::Manual(partitions),
+        mode,
         client: consumer_config(&settings, &kafka.bootstrap(), &settings.group_id, None),
         batch_rows: sizes.batch_rows,
         batch_wait: sizes.batch_wait,
@@ -271,5 +276,27 @@ fn a_partition_whose_start_is_gone_is_blocked_and_the_others_go_on() {
         let blocked = room.progress.blocked_partitions();
         assert!(blocked[&0].contains("oldest record is 200") && blocked[&2].contains("Kafka ends at 500"), "{blocked:?}");
         room.close().await;
+    });
+}
+
+/// Whoever comes next would wait until the session expires.
+#[test]
+fn a_member_that_ends_has_left_its_group() {
+    in_system(async {
+        let kafka = Kafka::start();
+        kafka.create(TOPIC, 24).await;
+        let settings = Settings::default();
+        let asking: BaseConsumer = client_config(&settings, &kafka.bootstrap()).create().unwrap();
+        let members = || {
+            let groups = asking.fetch_group_list(Some(&settings.group_id), Duration::from_secs(5)).unwrap();
+            groups.groups().iter().map(|g| g.members().len()).sum::<usize>()
+        };
+        for round in 0..12 {
+            let room = open_as(&kafka, Arc::default(), Mode::Group, ROOMY).await;
+            until("all are assigned", || room.progress.partitions().len() == 24).await;
+            assert_eq!(members(), 1);
+            room.close().await;
+            assert_eq!(members(), 0, "after {round} others");
+        }
     });
 }
