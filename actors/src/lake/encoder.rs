@@ -176,6 +176,8 @@ fn properties(stream: &Stream) -> WriterProperties {
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap_or_default()))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
+        // A file is cut by its bytes: one row group, whose statistics are the file's.
+        .set_max_row_group_row_count(None)
         .set_created_by(concat!("tributary ", env!("CARGO_PKG_VERSION")).to_owned());
     let mut plain = |name: &str, encoding: Encoding| {
         let path = ColumnPath::from(name);
@@ -208,7 +210,7 @@ fn properties(stream: &Stream) -> WriterProperties {
 /// Statistics of integers, timestamps and short strings; long strings and bytes have none worth keeping.
 fn delta_stats(metadata: &ParquetMetaData, rows: u64) -> Value {
     let (mut low, mut high, mut nulls) = (Map::new(), Map::new(), Map::new());
-    // One row group at these sizes; with several, statistics are left out rather than merged.
+    // One row group, as the properties say; with several, bounds would have to be merged.
     if let [group] = metadata.row_groups() {
         for column in group.columns() {
             let name = column.column_path().string();

@@ -169,3 +169,19 @@ fn an_upper_bound_is_never_below_a_time_with_microseconds() {
     assert_eq!(stats["minValues"]["paid_at"], "2026-01-01T10:00:00.000Z");
     assert_eq!(stats["maxValues"]["paid_at"], "2026-01-01T10:00:00.124Z");
 }
+
+/// More than a row group's default: bounds would be lost, and with them what readers prune by.
+#[test]
+fn a_file_of_many_small_rows_keeps_its_bounds() {
+    let stream = stream();
+    let mut encoder = Encoder::new(Arc::clone(&stream));
+    let rows = batch(&stream, &[(3, 0..20)]).rows;
+    while encoder.rows() < 2_200_000 {
+        let many = arrow_select::concat::concat_batches(&rows.schema(), vec![&rows; 1_000]).unwrap();
+        encoder.write(&many).unwrap();
+    }
+    for file in encoder.finish().unwrap() {
+        let stats: Value = serde_json::from_str(&file.stats).unwrap();
+        assert_eq!(stats["minValues"]["kafka_partition"], 3, "{} rows", file.rows);
+    }
+}
