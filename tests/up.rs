@@ -108,6 +108,28 @@ fn up_after_kill_9_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_window_that_is_declared_later_has_what_the_others_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("streams/user_events.toml");
+    fs::create_dir(folder.path().join("streams")).unwrap();
+    fs::write(&file, include_str!("../streams/user_events.toml")).unwrap();
+    let (process, _) = up(folder.path(), &["--no-generator"]);
+    let (code, _, err) = output(folder.path(), &["generate", "--count", "2000"]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(audit(folder.path()).0, 0);
+    assert_eq!(process.end(libc::SIGTERM, Duration::from_secs(20)), Some(0));
+
+    let later = "[[window]]\ntable = 'events_per_hour'\nevery = '1 h'\ngroup_by = ['source']\ncount = 'events'\n";
+    fs::write(&file, fs::read_to_string(&file).unwrap() + later).unwrap();
+    let (process, _) = up(folder.path(), &["--no-generator"]);
+    let (code, _, err) = output(folder.path(), &["generate", "--count", "1000"]);
+    assert_eq!(code, 0, "{err}");
+    let (code, report) = audit(folder.path());
+    assert!(code == 0 && report.contains("windows 4 tables, mismatched=0 drift=0"), "{report}");
+    assert_eq!(process.end(libc::SIGTERM, Duration::from_secs(20)), Some(0));
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let (process, places) = up(folder.path(), &["--no-generator"]);

@@ -4,6 +4,7 @@
 //! database. Promises an error that says whose fault it is, so that one leg's trouble does not hold up the other.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use deltalake::logstore::LogStoreRef;
@@ -19,9 +20,9 @@ use crate::kafka::topic::{self, Topic};
 use crate::kafka::{ASK, KafkaError};
 use crate::kafka_consumer::floors::{Floors, StoreFloors};
 use crate::lake::delta_log::{Commit, CommitError, DeltaLog, Move};
-use crate::lake::offsets::{Known, known, topic_app};
+use crate::lake::offsets::{Known, first_app, ingested, known, other_topic, topic_app};
 use crate::lake::{LakeError, table};
-use crate::serving::{self, ServingError, refill};
+use crate::serving::{self, ServingError, new_windows, refill};
 
 /// One stream and its stores.
 pub struct Line {
@@ -33,6 +34,9 @@ pub struct Line {
     pub bootstrap: String,
     /// We own the broker: a topic that was recreated there was recreated by a wipe of our own data.
     pub embedded_kafka: bool,
+    /// The topic was identified since the process began. Its own broker is only wiped while it does not run: after that, a topic that is
+    /// another one was deleted by somebody, and what was not read of it is lost.
+    pub seen: AtomicBool,
     /// PostgreSQL.
     pub database_url: String,
     /// The bronze table.
@@ -79,15 +83,25 @@ impl Line {
     /// See [`NotReady`].
     pub async fn ready(&self, legs: Legs) -> Result<Ready, NotReady> {
         let topic = topic::ensure(&self.settings.kafka, &self.bootstrap, &self.stream.topic).await?;
-        if legs.has(Leg::Serving) {
-            serving::prepare(&self.database_url, &self.stream).await.map_err(not_ready_serving)?;
-        }
+        let late = match legs.has(Leg::Serving) {
+            true => serving::prepare(&self.database_url, &self.stream).await.map_err(not_ready_serving)?,
+            false => Vec::new(),
+        };
         let incarnation = if legs.has(Leg::Bronze) {
             self.ensure_table().await?;
-            self.identify(&topic, legs).await?
+            let incarnation = self.identify(&topic, legs).await?;
+            self.seen.store(true, Ordering::Relaxed);
+            incarnation
         } else {
             self.identify_from_windows(&topic).await?
         };
+        if legs.has(Leg::Serving) {
+            self.count_closed(incarnation).await?;
+        }
+        if !late.is_empty() {
+            let added = new_windows::add(&self.stream, late, &self.table, &self.database_url).await;
+            added.map_err(|e| NotReady::Leg { leg: Leg::Serving, why: e.to_string() })?;
+        }
         if legs.has(Leg::Serving) {
             let record = async {
                 let mut connection = serving::connect(&self.database_url).await?;
@@ -96,6 +110,36 @@ impl Line {
             record.await.map_err(not_ready_serving)?;
         }
         Ok(Ready { topic, incarnation })
+    }
+
+    /// What bronze took of earlier topics of this name, and the windows did not: nothing else will bring it.
+    async fn count_closed(&self, incarnation: i32) -> Result<(), NotReady> {
+        let log = match DeltaLog::open(self.table.clone()).await {
+            Ok(log) => log,
+            Err(error) => {
+                tracing::warn!(%error, "bronze does not answer; the windows go on without looking for older topics");
+                return Ok(());
+            }
+        };
+        let windows = async {
+            let mut connection = serving::connect(&self.database_url).await?;
+            serving::offsets::all(&mut connection, &self.stream.name).await
+        };
+        let windows = windows.await.map_err(not_ready_serving)?;
+        let mut closed: BTreeMap<i32, BTreeMap<i32, (i64, i64)>> = BTreeMap::new();
+        for (place, next) in ingested(&log, &self.stream.topic) {
+            let (older, partition) = place;
+            let first = || log.txn(&first_app(&self.stream.topic, older, partition)).unwrap_or(0);
+            let from = windows.get(&place).copied().unwrap_or_else(first);
+            if older < incarnation && from < next {
+                closed.entry(older).or_default().insert(partition, (from, next));
+            }
+        }
+        for (older, ranges) in closed {
+            let refilled = refill::refill(&self.stream, older, &self.table, &self.database_url, &ranges).await;
+            refilled.map_err(|e| NotReady::Leg { leg: Leg::Serving, why: e.to_string() })?;
+        }
+        Ok(())
     }
 
     /// On the runtime for work that blocks: creating and checking a table goes through deltalake's kernel, which does.
@@ -114,10 +158,17 @@ impl Line {
         match known(&log, &topic.name, &topic.id) {
             Known::As(n) => Ok(n),
             Known::Nothing => {
+                if let Some(other) = other_topic(&log, &topic.name) {
+                    return Err(NotReady::Fatal(format!(
+                        "bronze of {} holds topic {other}, and a stream reads one topic: set its topic back to {other}, or declare \
+                         another stream for {} (or give this one another lake and database)",
+                        self.stream.name, topic.name
+                    )));
+                }
                 let first = if legs.has(Leg::Serving) { self.first_incarnation(topic).await? } else { 1 };
                 adopt(&mut log, topic, None, first).await
             }
-            Known::Another(n) if self.embedded_kafka => {
+            Known::Another(n) if self.embedded_kafka && !self.seen.load(Ordering::Relaxed) => {
                 tracing::warn!(
                     topic = topic.name,
                     incarnation = n + 1,
@@ -236,7 +287,8 @@ pub async fn adopt(log: &mut DeltaLog, topic: &Topic, before: Option<i32>, incar
             .txn(&app)
             .and_then(|n| i32::try_from(n).ok())
             .ok_or_else(|| NotReady::Leg { leg: Leg::Bronze, why: "the topic's incarnation was not written".to_owned() }),
-        Err(error @ CommitError::TableChanged(_)) => Err(NotReady::Fatal(error.to_string())),
+        // The next look at the table says whether it still fits.
+        Err(error @ CommitError::TableChanged(_)) => Err(NotReady::Leg { leg: Leg::Bronze, why: error.to_string() }),
         Err(CommitError::Store(error)) => Err(not_ready_bronze(error)),
     }
 }

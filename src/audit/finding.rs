@@ -55,6 +55,8 @@ pub(crate) enum Kind {
     Unreadable,
     /// The lake has less than PostgreSQL counted.
     BronzeBehind,
+    /// PostgreSQL has less of an older topic of that name than the lake.
+    WindowsBehind,
     /// A store has more than Kafka ever gave out.
     AheadOfBroker,
     /// Kafka no longer has what the lake has yet to read.

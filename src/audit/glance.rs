@@ -75,7 +75,7 @@ pub(crate) struct PartitionGlance {
 /// Looks at one stream. Needs a multi-threaded runtime.
 pub(crate) async fn glance(stores: &Stores, stream: &Stream) -> Glance {
     let mut places: BTreeMap<Place, PartitionReport> = BTreeMap::new();
-    let bronze = bronze(stores, stream, &mut places).await;
+    let (bronze, adopted) = bronze(stores, stream, &mut places).await;
     let serving = serving(stores, stream, &mut places).await;
     let asked = match &stores.brokers {
         Some(brokers) => tokio::task::block_in_place(|| broker::watermarks(brokers, &stream.topic)),
@@ -85,7 +85,8 @@ pub(crate) async fn glance(stores: &Stores, stream: &Stream) -> Glance {
         Ok(marks) => (marks, None),
         Err(error) => (Marks::new(), Some(format!("{error:#}"))),
     };
-    place_marks(&mut places, &marks);
+    let newest = places.keys().map(|place| place.0).chain(adopted).max().unwrap_or(1);
+    place_marks(&mut places, &marks, newest);
     let of_bronze = |report: &PartitionReport| report.bronze.as_ref().and_then(|bronze| bronze.next);
     let of_serving = |report: &PartitionReport| report.serving.as_ref().map(|serving| serving.next);
     Glance {
@@ -109,8 +110,9 @@ pub(crate) async fn glance(stores: &Stores, stream: &Stream) -> Glance {
     }
 }
 
-async fn bronze(stores: &Stores, stream: &Stream, places: &mut BTreeMap<Place, PartitionReport>) -> BronzeGlance {
-    let problem = |text: String| BronzeGlance { problem: Some(text), ..BronzeGlance::default() };
+/// What bronze's log says, and the newest incarnation that it knows.
+async fn bronze(stores: &Stores, stream: &Stream, places: &mut BTreeMap<Place, PartitionReport>) -> (BronzeGlance, Option<i32>) {
+    let problem = |text: String| (BronzeGlance { problem: Some(text), ..BronzeGlance::default() }, None);
     let lake = match Lake::at(&stores.lake, &stores.lake_options, &stream.name) {
         Ok(Some(lake)) => lake,
         Ok(None) => return problem(format!("there is no table {} in {}", stream.name, stores.lake)),
@@ -123,7 +125,8 @@ async fn bronze(stores: &Stores, stream: &Stream, places: &mut BTreeMap<Place, P
                 places.entry(place).or_default().bronze = Some(bronze);
             }
             let last_commit = head.committed_ms.and_then(|ms| time(ms.checked_mul(1000)?));
-            BronzeGlance { version: Some(head.version), last_commit, problem: None }
+            let adopted = verdict::adopted(&head, &stream.topic).into_values().filter_map(|n| i32::try_from(n).ok()).max();
+            (BronzeGlance { version: Some(head.version), last_commit, problem: None }, adopted)
         }
         Ok(None) => problem(format!("there is no Delta log in {}", lake.url)),
         Err(error) => problem(format!("{error:#}")),

@@ -12,9 +12,9 @@ use super::spans::Place;
 /// Kafka's watermarks by partition.
 pub(crate) type Marks = BTreeMap<i32, Watermarks>;
 
-/// Puts Kafka's watermarks beside the newest incarnation: older topics of that name are no longer in Kafka.
-pub(crate) fn place_marks(partitions: &mut BTreeMap<Place, PartitionReport>, marks: &Marks) {
-    let newest = partitions.keys().map(|place| place.0).max().unwrap_or(1);
+/// Puts Kafka's watermarks beside the newest incarnation, of which a store may have nothing yet: older topics of that name are no longer in
+/// Kafka.
+pub(crate) fn place_marks(partitions: &mut BTreeMap<Place, PartitionReport>, marks: &Marks, newest: i32) {
     for (partition, mark) in marks {
         let report = partitions.entry((newest, *partition)).or_default();
         (report.incarnation, report.partition, report.broker) = (newest, *partition, Some(*mark));
@@ -46,6 +46,16 @@ pub(crate) fn beside_broker(place: Place, report: &PartitionReport) -> Vec<Findi
         findings.push(Finding::at(place, Kind::Expired, Ranges::of(next, low), detail));
     }
     findings
+}
+
+/// What bronze has of an older topic, and the windows do not: Kafka cannot bring it any more.
+pub(crate) fn left_behind(place: Place, report: &PartitionReport) -> Option<Finding> {
+    let bronze = report.bronze.as_ref()?;
+    let next = bronze.next?;
+    let counted = report.serving.as_ref().map_or(bronze.first.unwrap_or(0), |serving| serving.next);
+    let detail =
+        || format!("bronze has this older topic up to {next}, the windows counted it up to {counted}; `up` refills them");
+    (counted < next).then(|| Finding::at(place, Kind::WindowsBehind, Ranges::of(counted, next), detail()))
 }
 
 /// What is still on its way, when nothing may be.
@@ -112,10 +122,22 @@ mod tests {
     }
 
     #[test]
+    fn an_older_topic_is_in_the_windows_as_far_as_it_is_in_bronze() {
+        assert!(left_behind((1, 0), &at(50, 50, 0, 0)).is_none());
+        assert_eq!(left_behind((1, 0), &at(50, 20, 0, 0)).unwrap().ranges.to_string(), "[20, 50)");
+        let unknown = PartitionReport { serving: None, ..at(50, 0, 0, 0) };
+        assert_eq!(left_behind((1, 0), &unknown).unwrap().ranges.to_string(), "[0, 50)");
+    }
+
+    #[test]
     fn only_the_newest_incarnation_is_in_kafka() {
         let mut partitions = BTreeMap::from([((1, 0), at(50, 50, 0, 0)), ((2, 0), at(8, 9, 0, 0))]);
         partitions.values_mut().for_each(|report| report.broker = None);
-        place_marks(&mut partitions, &Marks::from([(0, Watermarks { low: 0, high: 10 }), (1, Watermarks { low: 0, high: 0 })]));
+        place_marks(
+            &mut partitions,
+            &Marks::from([(0, Watermarks { low: 0, high: 10 }), (1, Watermarks { low: 0, high: 0 })]),
+            2,
+        );
         assert_eq!(partitions[&(1, 0)].broker, None);
         assert_eq!(partitions[&(2, 0)].bronze.as_ref().unwrap().lag, Some(2));
         assert_eq!(partitions[&(2, 0)].serving.as_ref().unwrap().lag, Some(1));

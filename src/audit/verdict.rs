@@ -45,7 +45,7 @@ impl Audit<'_> {
         bronze.files_without_tags = files.iter().filter(|file| file.spans.is_none() && file.bad_tag.is_none()).count();
         bronze.statuses = std::mem::take(&mut tally.statuses);
         bronze.rows = bronze.statuses.values().sum();
-        bronze.topics = head.txns.iter().filter_map(|(app, n)| Some((topic_app(app, &topic)?.to_string(), *n))).collect();
+        bronze.topics = adopted(&head, &topic);
 
         for (place, offsets) in stored {
             let (claims, rows) = (claims.get_mut(&place), tally.partitions.get_mut(&place));
@@ -114,12 +114,24 @@ impl Audit<'_> {
             let reason = self.report.broker.reason.clone().unwrap_or_default();
             self.find(Finding::new(Kind::NotChecked, format!("broker: {reason}")));
         }
-        legs::place_marks(&mut self.partitions, &marks.unwrap_or_default());
+        let stored = self.partitions.keys().map(|place| place.0).max().unwrap_or(1);
+        let adopted = self.report.bronze.topics.values().filter_map(|n| i32::try_from(*n).ok()).max();
+        let newest = adopted.map_or(stored, |n| n.max(stored));
+        legs::place_marks(&mut self.partitions, &marks.unwrap_or_default(), newest);
+        let counted = !matches!(self.report.serving.state, State::Skipped | State::Unreachable);
         for (place, report) in &self.partitions {
+            if place.0 < newest && counted {
+                self.report.findings.extend(legs::left_behind(*place, report));
+            }
             self.report.findings.extend(legs::beside_broker(*place, report));
             self.report.findings.extend(legs::not_drained(*place, report, target, self.request.bronze_only));
         }
     }
+}
+
+/// Which topic ids the log knows, and the incarnation of each.
+pub(super) fn adopted(head: &Head, topic: &str) -> BTreeMap<String, i64> {
+    head.txns.iter().filter_map(|(app, n)| Some((topic_app(app, topic)?.to_string(), *n))).collect()
 }
 
 /// What the log stores, by incarnation and partition.

@@ -86,6 +86,7 @@ fn line(session: &Session, name: &str) -> Result<Line> {
         stream: Arc::new(stream.clone()),
         bootstrap: session.kafka()?,
         embedded_kafka: false,
+        seen: false.into(),
         database_url: settings.serving.database_url.clone().context(nothing)?,
         runtime: upkeep::runtime().context("cannot start a runtime")?.handle().clone(),
         settings: Arc::new(settings),

@@ -19,6 +19,22 @@ pub fn topic_app(topic: &str, topic_id: &str) -> String {
     format!("topic/{topic}#{topic_id}")
 }
 
+/// The next offsets of all incarnations of a topic: (incarnation, partition) to next offset.
+pub fn ingested(log: &DeltaLog, topic: &str) -> Vec<((i32, i32), i64)> {
+    let prefix = format!("ingest/{topic}#");
+    let parse = |app: &str| -> Option<(i32, i32)> {
+        let (incarnation, partition) = app.strip_prefix(&prefix)?.split_once('/')?;
+        Some((incarnation.parse().ok()?, partition.parse().ok()?))
+    };
+    log.txns().iter().filter_map(|(app, next)| Some((parse(app)?, *next))).collect()
+}
+
+/// A topic that the table was filled from, if it is another one.
+pub fn other_topic(log: &DeltaLog, topic: &str) -> Option<String> {
+    let topics = log.txns().keys().filter_map(|app| Some(app.strip_prefix("ingest/")?.rsplit_once('#')?.0));
+    topics.filter(|other| *other != topic).min().map(str::to_owned)
+}
+
 /// The tag of a file that says which offsets its commit covered.
 pub const SPANS_TAG: &str = "tributary.spans";
 

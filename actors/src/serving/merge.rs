@@ -134,7 +134,8 @@ impl Target {
         Ok(())
     }
 
-    async fn add_rows(&self, connection: &mut PgConnection, cells: Cells) -> Result<(), ServingError> {
+    /// Adds rows alone: what calls it answers for the offsets.
+    pub(super) async fn add_rows(&self, connection: &mut PgConnection, cells: Cells) -> Result<(), ServingError> {
         let mut per_window: Vec<Rows> = self.stream.windows.iter().map(|w| Rows::new(w.group_by.len())).collect();
         for (key, amount) in cells {
             let window = &self.stream.windows[usize::from(key.window)];

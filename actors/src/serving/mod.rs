@@ -3,8 +3,10 @@
 //! - [`sql`]: the one module that builds SQL text.
 //! - [`offsets`]: where the windows are, per partition.
 //! - [`merge`]: the transaction that adds deltas and moves offsets.
+//! - [`refill`], [`new_windows`]: what the windows take from bronze.
 
 pub mod merge;
+pub mod new_windows;
 pub mod offsets;
 pub mod refill;
 pub mod sql;
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
-use tributary_core::stream::Stream;
+use tributary_core::stream::{Stream, Window};
 
 /// What can go wrong with PostgreSQL.
 #[derive(Debug, thiserror::Error)]
@@ -68,25 +70,76 @@ pub async fn connect(url: &str) -> Result<PgConnection, ServingError> {
     }
 }
 
-/// Brings the database up to what this stream needs: migrations (one instance at a time), then its window tables.
+/// Brings the database up to what this stream needs: migrations (one instance at a time), then its window tables. Returns the windows
+/// whose tables are left to be [added](new_windows), because the stream was counted before they were declared.
 ///
 /// # Errors
 /// When the database cannot be reached or refuses.
-pub async fn prepare(url: &str, stream: &Stream) -> Result<(), ServingError> {
+pub async fn prepare(url: &str, stream: &Stream) -> Result<Vec<Window>, ServingError> {
     let mut connection = connect(url).await?;
     sqlx::migrate!("../sql/migrations")
         .run(&mut connection)
         .await
         .map_err(|e| ServingError { doing: "migrating the database", source: e.into() })?;
-    // Two sessions may both find a table missing: IF NOT EXISTS is no lock. This one is let go of with the session.
-    sqlx::query("SELECT pg_advisory_lock($1)")
+    let doing = || ServingError::new("creating the window tables");
+    let mut transaction = connection.begin().await.map_err(doing())?;
+    lock_tables(&mut transaction).await?;
+    let missing = missing_windows(&mut transaction, stream).await?;
+    for window in stream.windows.iter().filter(|w| !missing.contains(w)) {
+        check_window(&mut transaction, stream, window).await?;
+    }
+    if !missing.is_empty() && !offsets::all(&mut transaction, &stream.name).await?.is_empty() {
+        return Ok(missing);
+    }
+    for statement in sql::window_tables(stream) {
+        transaction.execute(statement).await.map_err(doing())?;
+    }
+    transaction.commit().await.map_err(doing())?;
+    let _ = connection.close().await;
+    Ok(Vec::new())
+}
+
+/// Two sessions may both find a table missing: IF NOT EXISTS is no lock. This one is let go of with the transaction.
+async fn lock_tables(transaction: &mut PgConnection) -> Result<(), ServingError> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(TABLES_LOCK)
-        .execute(&mut connection)
+        .execute(transaction)
         .await
         .map_err(ServingError::new("waiting to create the window tables"))?;
-    for statement in sql::window_tables(stream) {
-        connection.execute(statement).await.map_err(ServingError::new("creating the window tables"))?;
-    }
-    let _ = connection.close().await;
     Ok(())
+}
+
+/// Refuses a table that another declaration made: what is added to it would be wrong, or would not fit.
+async fn check_window(connection: &mut PgConnection, stream: &Stream, window: &Window) -> Result<(), ServingError> {
+    let doing = || ServingError::new("checking the window tables");
+    let found: Vec<String> = sqlx::query_scalar(
+        "SELECT column_name || ' ' || data_type FROM information_schema.columns \
+         WHERE table_schema = 'realtime' AND table_name = $1 ORDER BY ordinal_position",
+    )
+    .bind(&window.table)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(doing())?;
+    let declared = sql::columns(stream, window);
+    let lengths: Option<i64> = sqlx::query_scalar(sql::newest_length(window)).fetch_optional(connection).await.map_err(doing())?;
+    let other = match lengths.filter(|ms| *ms != window.every_ms) {
+        _ if found != declared => format!("its columns are ({}), declared are ({})", found.join(", "), declared.join(", ")),
+        Some(ms) => format!("its windows are {} s long, declared are {} s", ms / 1000, window.every_ms / 1000),
+        None => return Ok(()),
+    };
+    let words = format!(
+        "realtime.{0} was made for another declaration: {other}. Give the window another `table`, or DROP TABLE realtime.{0}: it is made \
+         and counted again from bronze",
+        window.table
+    );
+    Err(doing()(sqlx::Error::Configuration(words.into())))
+}
+
+/// Windows without a table.
+async fn missing_windows(connection: &mut PgConnection, stream: &Stream) -> Result<Vec<Window>, ServingError> {
+    let there: Vec<String> = sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'realtime'")
+        .fetch_all(connection)
+        .await
+        .map_err(ServingError::new("looking for the window tables"))?;
+    Ok(stream.windows.iter().filter(|w| !there.contains(&w.table)).cloned().collect())
 }

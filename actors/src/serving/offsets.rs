@@ -21,6 +21,51 @@ pub async fn read(connection: &mut PgConnection, stream: &str, incarnation: i32)
     Ok(rows.into_iter().collect())
 }
 
+/// The same for every incarnation: (incarnation, partition) to next offset.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn all(connection: &mut PgConnection, stream: &str) -> Result<BTreeMap<(i32, i32), i64>, ServingError> {
+    every(connection, "SELECT incarnation, kafka_partition, next_offset FROM ops.stream_offsets WHERE stream = $1", stream).await
+}
+
+/// The same, and nobody moves them before the transaction ends.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn all_locked(connection: &mut PgConnection, stream: &str) -> Result<BTreeMap<(i32, i32), i64>, ServingError> {
+    let select = "SELECT incarnation, kafka_partition, next_offset FROM ops.stream_offsets WHERE stream = $1 \
+                  ORDER BY incarnation, kafka_partition FOR UPDATE";
+    every(connection, select, stream).await
+}
+
+async fn every(
+    connection: &mut PgConnection,
+    select: &'static str,
+    stream: &str,
+) -> Result<BTreeMap<(i32, i32), i64>, ServingError> {
+    let rows: Vec<(i32, i32, i64)> = sqlx::query_as(select)
+        .bind(stream)
+        .fetch_all(connection)
+        .await
+        .map_err(ServingError::new("reading ops.stream_offsets"))?;
+    Ok(rows.into_iter().map(|(incarnation, partition, next)| ((incarnation, partition), next)).collect())
+}
+
+/// What the windows were told to skip: incarnation, partition, from, to.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn skipped(connection: &mut PgConnection, stream: &str) -> Result<Vec<(i32, i32, i64, i64)>, ServingError> {
+    sqlx::query_as(
+        "SELECT incarnation, kafka_partition, from_offset, to_offset FROM ops.lost_ranges WHERE stream = $1 AND leg = 'serving'",
+    )
+    .bind(stream)
+    .fetch_all(connection)
+    .await
+    .map_err(ServingError::new("reading ops.lost_ranges"))
+}
+
 /// Remembers which topic an incarnation is, for people and for the audit; bronze's log decides.
 ///
 /// # Errors
@@ -31,13 +76,18 @@ pub async fn record_incarnation(
     topic_id: &str,
     incarnation: i32,
 ) -> Result<(), ServingError> {
-    sqlx::query("INSERT INTO ops.topic_incarnations (topic, topic_id, incarnation) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-        .bind(topic)
-        .bind(topic_id)
-        .bind(incarnation)
-        .execute(connection)
-        .await
-        .map_err(ServingError::new("recording the topic's incarnation"))?;
+    // The same topic is another incarnation once it was adopted anew.
+    sqlx::query(
+        "INSERT INTO ops.topic_incarnations AS t (topic, topic_id, incarnation) VALUES ($1, $2, $3) \
+         ON CONFLICT (topic, topic_id) DO UPDATE SET incarnation = excluded.incarnation, adopted_at = now() \
+         WHERE t.incarnation < excluded.incarnation",
+    )
+    .bind(topic)
+    .bind(topic_id)
+    .bind(incarnation)
+    .execute(connection)
+    .await
+    .map_err(ServingError::new("recording the topic's incarnation"))?;
     Ok(())
 }
 

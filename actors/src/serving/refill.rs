@@ -31,6 +31,12 @@ pub enum RefillError {
     /// Bronze holds something else.
     #[error("bronze cannot be folded: {0}")]
     Schema(String),
+    /// Bronze does not have yet what the windows have counted.
+    #[error("bronze is behind the windows in partition {0}")]
+    Behind(i32),
+    /// Somebody went on counting, or added the same windows, while bronze was read.
+    #[error("another instance counts this stream meanwhile")]
+    Moved,
     /// Somebody moved the offsets meanwhile.
     #[error("another instance moved partitions {0:?} during the refill")]
     Foreign(Vec<i32>),
@@ -51,6 +57,24 @@ pub async fn refill(
         .iter()
         .map(|(partition, (from, to))| Span { partition: *partition, epoch: 0, from: *from, to: *to, floor: [0; 2] })
         .collect();
+    let totals = fold_bronze(stream, incarnation, store, &spans).await?;
+    let mut connection = connect(database_url).await?;
+    let merged = Target::new(Arc::clone(stream), incarnation).merge(&mut connection, &totals).await?;
+    if !merged.foreign.is_empty() {
+        return Err(RefillError::Foreign(merged.foreign.iter().map(|(s, _)| s.partition).collect()));
+    }
+    let rows: u64 = totals.iter().map(|t| t.rows).sum();
+    tracing::info!(rows, ?ranges, "the windows were refilled from bronze");
+    Ok(())
+}
+
+/// Folds what bronze has of these spans, one span per partition.
+pub(super) async fn fold_bronze(
+    stream: &Arc<Stream>,
+    incarnation: i32,
+    store: &LogStoreRef,
+    spans: &[Span],
+) -> Result<Vec<PartitionDelta>, RefillError> {
     let folder = Folder::new(Arc::clone(stream));
     let columns = needed_columns(stream);
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
@@ -62,7 +86,7 @@ pub async fn refill(
         for rows in read_file(store, &file, &columns).await? {
             let rows =
                 of_incarnation(&rows, incarnation).ok_or_else(|| RefillError::Schema("no topic_incarnation".to_owned()))?;
-            let deltas = folder.fold(&rows, &spans).map_err(|e| RefillError::Schema(e.to_string()))?;
+            let deltas = folder.fold(&rows, spans).map_err(|e| RefillError::Schema(e.to_string()))?;
             for (total, delta) in totals.iter_mut().zip(deltas) {
                 total.rows += delta.rows;
                 for (key, amount) in delta.cells {
@@ -71,14 +95,7 @@ pub async fn refill(
             }
         }
     }
-    let mut connection = connect(database_url).await?;
-    let merged = Target::new(Arc::clone(stream), incarnation).merge(&mut connection, &totals).await?;
-    if !merged.foreign.is_empty() {
-        return Err(RefillError::Foreign(merged.foreign.iter().map(|(s, _)| s.partition).collect()));
-    }
-    let rows: u64 = totals.iter().map(|t| t.rows).sum();
-    tracing::info!(rows, ?ranges, "the windows were refilled from bronze");
-    Ok(())
+    Ok(totals)
 }
 
 fn needed_columns(stream: &Stream) -> Vec<String> {

@@ -46,6 +46,26 @@ fn window_table(stream: &Stream, window: &Window) -> String {
     sql
 }
 
+/// The columns of a window's table as PostgreSQL lists them: name and type.
+pub fn columns(stream: &Stream, window: &Window) -> Vec<String> {
+    let time = "timestamp with time zone";
+    let groups = window.group_by.iter().map(|f| format!("{} text", stream.fields[*f].column));
+    let measure = format!("{} {}", window.measure.column(), measure_type(&window.measure).to_lowercase());
+    [format!("window_start {time}"), format!("window_end {time}")]
+        .into_iter()
+        .chain(groups)
+        .chain([measure, format!("updated_at {time}")])
+        .collect()
+}
+
+/// The statement that reads how many milliseconds the newest window of a table is long.
+pub fn newest_length(window: &Window) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!(
+        "SELECT (extract(epoch FROM window_end - window_start) * 1000)::bigint FROM realtime.{} ORDER BY window_start DESC LIMIT 1",
+        quoted(&window.table)
+    ))
+}
+
 /// The statement that adds a batch of deltas to one window table. Binds: starts, ends, one array per group column, amounts (text).
 pub fn upsert(stream: &Stream, window: &Window) -> String {
     let groups = group_columns(stream, window);

@@ -1,6 +1,7 @@
 //! All streams of one process: a supervisor each, on the actix system's own thread.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::watch;
 use tributary_core::settings::Settings;
@@ -58,6 +59,7 @@ pub async fn run(house: House, boards: &[Board], stop: watch::Receiver<bool>) ->
             settings: Arc::clone(&house.settings),
             bootstrap: house.bootstrap.clone(),
             embedded_kafka: house.embedded_kafka,
+            seen: AtomicBool::default(),
             database_url: house.database_url.clone(),
             table: lake::bronze(&lake, &stream.name, house.settings.lake.options.clone())?,
             runtime: runtime.clone(),

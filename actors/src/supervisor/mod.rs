@@ -232,7 +232,16 @@ impl Supervisor {
     /// Builds the main pipeline with every wanted leg that is not on its own.
     async fn start_main(&mut self) -> Result<(), GaveUp> {
         let legs = self.detached.keys().fold(self.wanted, |legs, leg| legs.without(*leg));
-        let ready = match self.line.ready(legs).await {
+        let ready = async {
+            let ready = self.line.ready(legs).await?;
+            if legs == Legs::only(Leg::Serving) {
+                // No other leg's pipeline of this process will make them wait for a refill.
+                let partitions: Vec<i32> = (0..ready.topic.partitions).collect();
+                self.line.refill(&ready, &partitions).await?;
+            }
+            Ok(ready)
+        };
+        let ready = match ready.await {
             Ok(ready) => ready,
             Err(not_ready) => return self.not_ready(legs, not_ready),
         };

@@ -6,6 +6,7 @@ mod common;
 
 mod lost;
 mod merge;
+mod new_windows;
 mod refill;
 mod schema;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use tributary_actors::serving::merge::Target;
 use tributary_actors::serving::prepare;
+use tributary_core::stream::Stream;
 use tributary_core::window::{Folder, PartitionDelta};
 
 use common::payments::{batch, stream};
@@ -29,9 +31,13 @@ async fn prepared() -> Option<(Database, Target)> {
 
 /// What these ranges add up to.
 fn deltas(ranges: &[(i32, Range<i64>)]) -> Vec<PartitionDelta> {
-    let stream = stream();
+    deltas_of(&stream(), ranges)
+}
+
+/// The same, by another declaration of the same events.
+fn deltas_of(stream: &Arc<Stream>, ranges: &[(i32, Range<i64>)]) -> Vec<PartitionDelta> {
     let spans: Vec<_> = ranges.iter().map(|(partition, range)| span(*partition, range.start, range.end, 0)).collect();
-    Folder::new(Arc::clone(&stream)).fold(&batch(&stream, ranges).rows, &spans).unwrap()
+    Folder::new(Arc::clone(stream)).fold(&batch(stream, ranges).rows, &spans).unwrap()
 }
 
 /// Spans as text.

@@ -14,7 +14,7 @@ use crate::common::probe::span;
 use crate::{deltas, prepared};
 
 /// A bronze table with offsets 0 to 400 of partitions 0 and 1, in commits of 50.
-async fn bronze() -> Table {
+pub(crate) async fn bronze() -> Table {
     let stream = stream();
     let table = Table::new(&stream).await;
     let mut log = DeltaLog::open(table.store.clone()).await.unwrap();

@@ -2,7 +2,7 @@
 
 use tributary_actors::serving::offsets::{Skip, incarnation, newest_incarnation, read, record_incarnation, skip};
 use tributary_actors::serving::{connect, prepare};
-use tributary_core::stream::Stream;
+use tributary_core::stream::{Measure, Stream};
 
 use crate::common::payments::stream;
 use crate::common::postgres::database;
@@ -102,4 +102,24 @@ async fn a_topic_is_remembered_by_its_id() {
     assert_eq!(incarnation(&mut connection, "payments", "b").await.unwrap(), Some(2));
     assert_eq!(incarnation(&mut connection, "payments", "c").await.unwrap(), None);
     assert_eq!(newest_incarnation(&mut connection, "payments").await.unwrap(), Some(2));
+}
+
+#[tokio::test]
+async fn a_table_of_another_declaration_is_refused_with_what_to_do() {
+    let Some((database, target)) = crate::prepared().await else { return };
+    let mut connection = connect(&database.url).await.unwrap();
+    target.merge(&mut connection, &crate::deltas(&[(0, 0..50)])).await.unwrap();
+    let changes: [fn(&mut Stream); 3] = [
+        |stream| stream.windows[0].every_ms *= 5,
+        |stream| stream.windows[0].group_by.truncate(0),
+        |stream| stream.windows[0].measure = Measure::Count { column: "other".to_owned() },
+    ];
+    for change in changes {
+        let mut changed = (*stream()).clone();
+        change(&mut changed);
+        let error = prepare(&database.url, &changed).await.unwrap_err();
+        let table = &changed.windows[0].table;
+        assert!(error.is_permanent() && error.to_string().contains(&format!("DROP TABLE realtime.{table}")), "{error}");
+    }
+    prepare(&database.url, &stream()).await.unwrap();
 }

@@ -59,6 +59,7 @@ impl House {
             settings: Arc::clone(&settings),
             bootstrap: kafka.bootstrap(),
             embedded_kafka: false,
+            seen: false.into(),
             database_url: database.url.clone(),
             table: through(plain.root_url(), Arc::clone(&store) as _),
             runtime: upkeep::runtime().unwrap().handle().clone(),
@@ -68,8 +69,13 @@ impl House {
 
     /// A supervisor over the hooked store.
     pub(crate) fn start(&self) -> Running<GaveUp> {
+        self.start_with(Legs::BOTH)
+    }
+
+    /// The same for some legs.
+    pub(crate) fn start_with(&self, legs: Legs) -> Running<GaveUp> {
         let (board, (stop, stopped)) = (Board::default(), watch::channel(false));
-        let supervisor = Supervisor::new(Arc::clone(&self.line), Legs::BOTH, board.clone());
+        let supervisor = Supervisor::new(Arc::clone(&self.line), legs, board.clone());
         Running { board, stop, task: actix::spawn(supervisor.run(stopped)) }
     }
 

@@ -1,6 +1,11 @@
 //! What the world does: panics, topics that are recreated, records that are gone, a database that is away.
 
-use tributary_actors::decisions;
+use std::sync::Arc;
+
+use tributary_actors::decisions::{self, Undecided};
+use tributary_actors::line::{Line, NotReady};
+use tributary_core::span::{Leg, Legs};
+use tributary_core::stream::Stream;
 
 use crate::common::payments::{TOPIC, stream, windows};
 use crate::common::postgres::{Database, Server, database};
@@ -45,6 +50,10 @@ fn a_recreated_topic_waits_for_a_person_and_goes_on_beside_the_old_one() {
         house.produce(&[(0, 0..120), (1, 0..200)]);
         running.reaches(&[(0, 120), (1, 200)]).await;
         running.stop().await;
+        let again = decisions::adopt(&house.line).await;
+        assert!(matches!(again, Err(Undecided::Nothing(_))), "everything would count twice: {again:?}");
+        let known = "SELECT incarnation::text FROM ops.topic_incarnations ORDER BY 1";
+        assert_eq!(house.database.texts(known).await, ["1", "2"]);
         let both = [(0, 0..300), (1, 0..50), (0, 0..120), (1, 0..200)];
         assert_eq!(house.database.windows(&stream()).await, windows(&both));
         assert_eq!(crate::common::lake::rows(&house.line.table).await.len(), 670);
@@ -131,5 +140,88 @@ fn windows_that_go_away_leave_bronze_alone_and_refill_what_kafka_forgot() {
         running.reaches(&[(0, 1_600), (1, 600)]).await;
         running.stop().await;
         house.holds(&[(0, 0..1_600), (1, 0..600)]).await;
+    });
+}
+
+#[test]
+fn what_the_windows_lack_of_an_older_topic_they_take_from_bronze() {
+    in_system(async {
+        let Some(database) = database().await else { return };
+        let house = House::new(database).await;
+        house.produce(&[(0, 0..100), (1, 0..40)]);
+        let running = house.start();
+        running.reaches(&[(0, 100), (1, 40)]).await;
+        running.stop().await;
+        let running = house.start_with(Legs::only(Leg::Bronze));
+        house.produce(&[(0, 100..300), (2, 0..70)]);
+        running
+            .shows("bronze alone", |s| {
+                let bronze = |p| s.partitions.get(&p).and_then(|at| at.bronze);
+                (bronze(0), bronze(2)) == (Some(300), Some(70))
+            })
+            .await;
+        running.stop().await;
+        house.kafka.delete(TOPIC).await;
+        let running = house.start();
+        running.shows("a question", |s| s.problem.as_ref().is_some_and(|p| p.contains("tributary topic adopt"))).await;
+        decisions::adopt(&house.line).await.unwrap();
+        house.produce(&[(0, 0..50)]);
+        running.reaches(&[(0, 50)]).await;
+        running.stop().await;
+        let all = [(0, 0..300), (1, 0..40), (2, 0..70), (0, 0..50)];
+        assert_eq!(house.database.windows(&stream()).await, windows(&all));
+    });
+}
+
+#[test]
+fn a_table_whose_properties_somebody_changed_is_looked_at_again() {
+    in_system(async {
+        let Some(database) = database().await else { return };
+        let house = House::new(database).await;
+        let running = house.start();
+        house.produce(&[(0, 0..100)]);
+        let before = running.reaches(&[(0, 100)]).await;
+        let log = house.line.table.root_url().to_file_path().unwrap().join("_delta_log");
+        let metadata = |text: String| text.lines().find(|line| line.contains("metaData")).map(str::to_owned).unwrap();
+        let changed = metadata(std::fs::read_to_string(log.join("00000000000000000000.json")).unwrap())
+            .replace("\"delta.checkpointInterval\":\"100\"", "\"delta.checkpointInterval\":\"200\"");
+        // The next version that is free: the pipeline may be putting one now.
+        for version in 1.. {
+            let entry = log.join(format!("{version:020}.json"));
+            if std::fs::OpenOptions::new().write(true).create_new(true).open(&entry).is_ok() {
+                std::fs::write(&entry, changed + "\n").unwrap();
+                break;
+            }
+        }
+        house.produce(&[(0, 100..180)]);
+        let after = running.reaches(&[(0, 180)]).await;
+        assert_eq!(after.restarts, before.restarts + 1);
+        running.stop().await;
+        house.holds(&[(0, 0..180)]).await;
+    });
+}
+
+#[test]
+fn another_topic_does_not_go_into_the_same_table() {
+    in_system(async {
+        let Some(database) = database().await else { return };
+        let house = House::new(database).await;
+        let running = house.start();
+        house.produce(&[(0, 0..10)]);
+        running.reaches(&[(0, 10)]).await;
+        running.stop().await;
+        let line = &house.line;
+        let other = Line {
+            stream: Arc::new(Stream { topic: "other".to_owned(), ..(*line.stream).clone() }),
+            settings: Arc::clone(&line.settings),
+            bootstrap: line.bootstrap.clone(),
+            embedded_kafka: true,
+            seen: false.into(),
+            database_url: line.database_url.clone(),
+            table: line.table.clone(),
+            runtime: line.runtime.clone(),
+        };
+        let refused = other.ready(Legs::BOTH).await;
+        assert!(matches!(&refused, Err(NotReady::Fatal(why)) if why.contains("set its topic back to")), "{refused:?}");
     });
 }
