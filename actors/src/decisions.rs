@@ -56,7 +56,8 @@ pub struct Adopted {
     pub incarnation: i32,
 }
 
-/// Takes the topic that is there now as the next incarnation: it begins at its oldest record, beside what the stores have.
+/// Takes the topic that is there now as the next incarnation: it begins at its oldest record, beside what the stores have. A topic that
+/// the stores know is refused unless Kafka has less of it than they: everything in it would count twice.
 ///
 /// # Errors
 /// See [`Undecided`].
@@ -65,12 +66,29 @@ pub async fn adopt(line: &Line) -> Result<Adopted, Undecided> {
     let (before, incarnation) = match known(&log, &topic.name, &topic.id) {
         Known::Nothing => (None, 1),
         Known::Another(n) => (None, n + 1),
-        Known::As(n) => (Some(n), n + 1),
+        Known::As(n) if is_short(line, &topic, &log, n).await? => (Some(n), n + 1),
+        Known::As(n) => {
+            return Err(Undecided::Nothing(format!(
+                "topic {} is the one that the stores know, incarnation {n}, and Kafka has all that they took: there is nothing to adopt",
+                topic.name
+            )));
+        }
     };
     let incarnation = write_adoption(&mut log, &topic, before, incarnation).await?;
     let mut connection = serving::connect(&line.database_url).await?;
     record_incarnation(&mut connection, &topic.name, &topic.id, incarnation).await?;
     Ok(Adopted { topic, incarnation })
+}
+
+/// Whether Kafka ends before what a store has of the topic: it lost data, or an older copy was put in its place.
+async fn is_short(line: &Line, topic: &Topic, log: &DeltaLog, incarnation: i32) -> Result<bool, Undecided> {
+    let mut connection = serving::connect(&line.database_url).await?;
+    let windows = serving::offsets::read(&mut connection, &line.stream.name, incarnation).await?;
+    let partitions: Vec<i32> = (0..topic.partitions).collect();
+    Ok(watermarks(line, topic, &partitions).await?.into_iter().any(|(partition, (_, high))| {
+        let bronze = log.txn(&ingest_app(&topic.name, incarnation, partition));
+        bronze.max(windows.get(&partition).copied()).is_some_and(|next| next > high)
+    }))
 }
 
 /// One partition that was moved.
@@ -96,11 +114,11 @@ pub async fn skip(line: &Line, only: Option<i32>) -> Result<Vec<Skipped>, Undeci
         return Err(Undecided::Nothing(words));
     };
     let partitions: Vec<i32> = only.map_or_else(|| (0..topic.partitions).collect(), |p| vec![p]);
-    let low = oldest(line, &topic, &partitions).await?;
+    let kafka = watermarks(line, &topic, &partitions).await?;
     let mut connection = serving::connect(&line.database_url).await?;
     let windows = serving::offsets::read(&mut connection, &line.stream.name, incarnation).await?;
     let mut skipped = Vec::new();
-    for (partition, low) in low {
+    for (partition, (low, _)) in kafka {
         let app = ingest_app(&topic.name, incarnation, partition);
         let bronze = log.txn(&app).filter(|from| *from < low);
         if let Some(from) = bronze {
@@ -135,7 +153,7 @@ async fn open(line: &Line) -> Result<(Topic, DeltaLog), Undecided> {
     Ok((topic, DeltaLog::open(line.table.clone()).await?))
 }
 
-async fn oldest(line: &Line, topic: &Topic, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, Undecided> {
+async fn watermarks(line: &Line, topic: &Topic, partitions: &[i32]) -> Result<BTreeMap<i32, (i64, i64)>, Undecided> {
     let config = client_config(&line.settings.kafka, &line.bootstrap);
     let (name, partitions) = (topic.name.clone(), partitions.to_vec());
     let asked = tokio::task::spawn_blocking(move || {
@@ -144,9 +162,9 @@ async fn oldest(line: &Line, topic: &Topic, partitions: &[i32]) -> Result<BTreeM
             .into_iter()
             .map(|p| {
                 let doing = || format!("asking for the watermarks of partition {p}");
-                client.fetch_watermarks(&name, p, ASK).map(|(low, _)| (p, low)).map_err(|e| KafkaError::client(doing(), e))
+                client.fetch_watermarks(&name, p, ASK).map(|marks| (p, marks)).map_err(|e| KafkaError::client(doing(), e))
             })
-            .collect::<Result<BTreeMap<i32, i64>, KafkaError>>()
+            .collect::<Result<BTreeMap<i32, (i64, i64)>, KafkaError>>()
     });
     Ok(asked.await.map_err(|e| Undecided::Nothing(e.to_string()))??)
 }

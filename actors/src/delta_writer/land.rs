@@ -33,6 +33,8 @@ pub(super) enum Ended {
     Done(u64),
     /// Somebody else owns these partitions.
     Foreign(Vec<i32>),
+    /// The next pipeline looks whether the table still fits.
+    Failed(String),
     /// No retry mends it.
     Fatal(String),
 }
@@ -57,7 +59,7 @@ pub(super) async fn land(config: Config, meter: LegMeter, mut log: DeltaLog, cut
                 let found = moves.into_iter().filter_map(|i| cut.spans.get(i)).map(|s| s.partition).collect();
                 return (log, cut, Ended::Foreign(found));
             }
-            Err(error @ CommitError::TableChanged(_)) => return (log, cut, Ended::Fatal(error.to_string())),
+            Err(error @ CommitError::TableChanged(_)) => return (log, cut, Ended::Failed(error.to_string())),
             Err(CommitError::Store(error)) if error.is_permanent() => return (log, cut, Ended::Fatal(error.to_string())),
             Err(CommitError::Store(error)) => error,
         };

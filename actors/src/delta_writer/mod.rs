@@ -203,6 +203,7 @@ impl DeltaWriter {
         match ended {
             Ended::Done(version) => self.done(&cut, version),
             Ended::Foreign(found) => self.foreign(&cut, &found),
+            Ended::Failed(why) => return self.edges.reports.trouble(NAME, Cause::Failed(why)),
             Ended::Fatal(why) => return self.edges.reports.trouble(NAME, Cause::Fatal(why)),
         }
         self.cut_if_due(ctx);

@@ -6,6 +6,7 @@ pub mod topic;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
 use tributary_core::settings::Kafka;
 
 /// What can go wrong with Kafka.
@@ -20,6 +21,14 @@ pub enum KafkaError {
         #[source]
         source: rdkafka::error::KafkaError,
     },
+    /// A property that librdkafka does not take. Its value may be a secret.
+    #[error("kafka.properties.{name}: {problem}")]
+    Property {
+        /// Which.
+        name: String,
+        /// What librdkafka says.
+        problem: String,
+    },
     /// Anything else, in words.
     #[error("{0}")]
     Other(String),
@@ -27,8 +36,20 @@ pub enum KafkaError {
 
 impl KafkaError {
     pub(crate) fn client(doing: impl Into<String>, source: rdkafka::error::KafkaError) -> Self {
-        Self::Client { doing: doing.into(), source }
+        match source {
+            rdkafka::error::KafkaError::ClientConfig(_, problem, name, _) => Self::Property { name, problem },
+            source => Self::Client { doing: doing.into(), source },
+        }
     }
+}
+
+/// Whether librdkafka takes these settings. Connects to nobody.
+///
+/// # Errors
+/// With the property that it does not take.
+pub fn check(settings: &Kafka) -> Result<(), KafkaError> {
+    let made: Result<BaseConsumer, _> = consumer_config(settings, "127.0.0.1:9", "check", None).create();
+    made.map(drop).map_err(|e| KafkaError::client("preparing a client", e))
 }
 
 /// How long a question to the broker may take.

@@ -220,10 +220,17 @@ fn reread(consumer: &BaseConsumer<Context>, context: &Context, partitions: &[i32
     let mut reader = context.reader();
     let list = reader.reread(consumer, partitions);
     let blocked: Vec<i32> = partitions.iter().copied().filter(|p| reader.blocked.contains_key(p)).collect();
-    if list.count() > 0
-        && let Err(error) = consumer.seek_partitions(list, Duration::from_secs(5))
-    {
-        reader.edges.reports.trouble(NAME, Cause::Failed(format!("cannot seek: {error}")));
+    if list.count() > 0 {
+        let wanted = numbers(&list);
+        let failed = match consumer.seek_partitions(list, Duration::from_secs(5)) {
+            Ok(answers) => answers.elements().iter().find_map(|e| e.error().err()),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = failed {
+            // Whatever comes next lies behind a hole that is none: nothing more may be taken of them.
+            reader.parts.retain(|partition, _| !wanted.contains(partition));
+            reader.edges.reports.trouble(NAME, Cause::Failed(format!("cannot seek: {error}")));
+        }
     }
     if !blocked.is_empty() {
         let mut list = TopicPartitionList::new();

@@ -120,7 +120,10 @@ impl DeltaLog {
             log.next = version + 1;
         }
         while log.next <= newest {
-            log.read_next().await?;
+            if log.read_next().await?.is_none() {
+                let words = format!("version {} is missing from the log, which goes on to {newest}", log.next);
+                return Err(log.error(DeltaTableError::generic(words)));
+            }
         }
         log.refresh().await?;
         Ok(log)

@@ -141,7 +141,7 @@ impl FsyncStore {
         let folder = path.parent().map(|folder| File::open(folder).map(|opened| (opened, folder))).transpose()?;
         if create {
             std::fs::hard_link(temporary, path)?;
-            // A leftover is swept at the next start.
+            // A leftover has a name that no listing shows.
             let _ = std::fs::remove_file(temporary);
         } else {
             // Hadoop's checksum of the file that is replaced would make Spark distrust the new one.

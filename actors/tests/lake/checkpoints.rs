@@ -16,7 +16,7 @@ async fn a_head_read_through_a_checkpoint_knows_all_offsets_and_tags() {
     let mut log = DeltaLog::open(table.store.clone()).await.unwrap();
     let mut upkeep = Upkeep::new(table.store.clone(), StreamMeter::new("payments"), log.version());
     let every = CHECKPOINT_EVERY as i64;
-    for n in 0..2 * every + 7 {
+    for n in 0..4 * every + 7 {
         // Partition 9 is quiet after its first commit: its offset lives in checkpoints only, later on.
         let spans =
             if n == 0 { vec![(0, 0, 1), (9, 40, 77)] } else { vec![(0, n, n + 1), (n as i32 % 4 + 1, n - n % 4, n - n % 4 + 1)] };
@@ -33,6 +33,15 @@ async fn a_head_read_through_a_checkpoint_knows_all_offsets_and_tags() {
             .await;
         }
     }
+    let checkpoints = || {
+        let names = std::fs::read_dir(table.root().join("_delta_log")).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut found: Vec<u64> =
+            names.filter_map(|name| name.to_str()?.strip_suffix(".checkpoint.parquet")?.parse().ok()).collect();
+        found.sort_unstable();
+        found
+    };
+    let kept = [CHECKPOINT_EVERY, 3 * CHECKPOINT_EVERY, 4 * CHECKPOINT_EVERY];
+    until("the superseded checkpoint is gone", || checkpoints() == kept).await;
     let truth = verify_chain(&table.store).await;
     assert_eq!(truth[&app(9)], 77);
     let tags = |files: Vec<(String, Option<String>)>| files.into_iter().collect::<std::collections::BTreeMap<_, _>>();
@@ -41,7 +50,7 @@ async fn a_head_read_through_a_checkpoint_knows_all_offsets_and_tags() {
     let by_log = tags(by_log);
 
     // Without the entries that a checkpoint stands for, as after a cleanup.
-    let gone = 2 * CHECKPOINT_EVERY - 10;
+    let gone = 4 * CHECKPOINT_EVERY - 10;
     for version in 0..gone {
         std::fs::remove_file(table.root().join(format!("_delta_log/{version:020}.json"))).unwrap();
     }

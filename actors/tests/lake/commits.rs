@@ -154,3 +154,16 @@ async fn a_partition_that_was_handed_over_is_not_foreign_to_a_head_that_is_behin
     ours.commit(&next).await.unwrap();
     assert_eq!(verify_chain(&table.store).await, [(app(0), 50), (app(1), 20)].into());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_with_a_gap_is_an_error_that_names_it() {
+    let table = Table::new(&stream()).await;
+    let mut log = DeltaLog::open(table.store.clone()).await.unwrap();
+    for n in 0..3 {
+        let next = commit(&log, &[(0, n, n + 1)]);
+        log.commit(&next).await.unwrap();
+    }
+    std::fs::remove_file(table.root().join("_delta_log/00000000000000000002.json")).unwrap();
+    let Err(error) = DeltaLog::open(table.store.clone()).await else { panic!("it was opened") };
+    assert!(error.to_string().contains("version 2 is missing"), "{error}");
+}
