@@ -150,6 +150,22 @@ fn a_stream_that_cannot_be_read_is_named() {
 }
 
 #[test]
+fn only_the_streams_that_are_asked_for_are_there() {
+    let orders = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    let names = |only: &str| -> Vec<String> {
+        let only = format!("streams_only={only}");
+        let said = tributary(&["status", "--json", "--streams", orders, "--set", &only], &[]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        said.json()["streams"].as_array().unwrap().iter().map(|s| s["stream"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("orders"), ["orders"]);
+    assert_eq!(names("orders, user_events"), ["user_events", "orders"]);
+    let unknown = tributary(&["status", "--streams", orders, "--set", "streams_only=order"], &[]);
+    assert_eq!((unknown.code, unknown.out.as_str()), (2, ""));
+    assert!(unknown.err.contains("no stream order; there are: user_events, orders"), "{}", unknown.err);
+}
+
+#[test]
 fn without_kafka_a_command_that_needs_it_says_how_to_get_one() {
     let said = tributary(&["generate", "--count", "1"], &[]);
     assert_eq!((said.code, said.out.as_str()), (1, ""));

@@ -40,6 +40,8 @@ pub struct Settings {
     pub data_dir: String,
     /// Folder of the declared streams, `*.toml`.
     pub streams_dir: String,
+    /// Names of the streams that this process works with, with commas; all when it is not set.
+    pub streams_only: Option<String>,
     /// What this process does under `tributary up`.
     pub roles: BTreeSet<Role>,
     /// How much is said, and in which form.
@@ -58,6 +60,7 @@ impl Default for Settings {
             instance: "local".into(),
             data_dir: "./data".into(),
             streams_dir: "streams".into(),
+            streams_only: None,
             roles: BTreeSet::from([Role::Bronze, Role::Serving, Role::Generator]),
             log: Log::default(),
         }

@@ -63,7 +63,8 @@ impl Session {
         std::path::absolute(&clean).with_context(|| format!("cannot find out where {} is", path.display()))
     }
 
-    /// The stream that is compiled in, and those in `streams_dir`; a file may declare that one anew. `KAFKA_TOPIC` has its say.
+    /// The stream that is compiled in, and those in `streams_dir`; a file may declare that one anew. `KAFKA_TOPIC` and
+    /// `streams_only` have their say.
     pub(crate) fn streams(&self) -> Result<Vec<Stream>> {
         let settings = self.settings();
         let folder = Path::new(&settings.streams_dir);
@@ -72,7 +73,9 @@ impl Session {
             Err(error) if error.kind() == ErrorKind::NotFound && self.loaded.is_default("streams_dir") => Vec::new(),
             Err(error) => return Err(error).with_context(|| format!("cannot read the streams in {}", folder.display())),
         };
-        files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+        // Editors leave `.#orders.toml` and the like beside what they edit.
+        let hidden = |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "toml") && !hidden(file));
         files.sort();
         let mut declared = files.iter().map(|file| declaration(file)).collect::<Result<Vec<_>>>()?;
         let builtin = Stream::builtin().name;
@@ -87,6 +90,17 @@ impl Session {
             found
                 .ok_or_else(|| Usage("KAFKA_TOPIC is set, but there is no stream user_events; its file names its topic".into()))?
                 .topic = topic.clone();
+        }
+        if let Some(only) = &settings.streams_only {
+            let wanted: Vec<&str> = only.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+            let known: Vec<&str> = streams.iter().map(|stream| stream.name.as_str()).collect();
+            if let Some(unknown) = wanted.iter().find(|name| !known.contains(name)) {
+                return Err(Usage(format!("streams_only: no stream {unknown}; there are: {}", known.join(", "))).into());
+            }
+            if wanted.is_empty() {
+                return Err(Usage(format!("streams_only names no stream; there are: {}", known.join(", "))).into());
+            }
+            streams.retain(|stream| wanted.contains(&stream.name.as_str()));
         }
         Ok(streams)
     }

@@ -12,11 +12,13 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use tributary_actors::kafka;
 use tributary_core::settings::Role;
 use tributary_core::settings::layers::Flag;
+use tributary_core::stream::Stream;
 
 use super::globals::flag;
-use super::output;
+use super::output::{self, Usage};
 use super::session::Session;
 use parts::Parts;
 use signals::Signals;
@@ -58,7 +60,8 @@ impl Args {
 
 pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
     let streams = session.streams()?;
-    let roles = roles(session);
+    let roles = roles(session, &streams);
+    kafka::check(&session.settings().kafka).map_err(|error| Usage(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
     let mut signals = runtime.block_on(async { Signals::listen() })?;
 
@@ -81,12 +84,13 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
     done
 }
 
-/// The roles that were asked for. Made-up events go to somebody else's Kafka only when somebody asks for them.
-fn roles(session: &Session) -> BTreeSet<Role> {
+/// The roles that were asked for. Made-up events go to somebody else's Kafka only when somebody asks for them, and into no other stream.
+fn roles(session: &Session, streams: &[Stream]) -> BTreeSet<Role> {
     let settings = session.settings();
     let mut roles = settings.roles.clone();
     let asked = !session.loaded.is_default("roles") || !session.loaded.is_default("generator.events_per_second");
-    if settings.generator.events_per_second == 0.0 || (settings.kafka.bootstrap_servers.is_some() && !asked) {
+    let made_up = streams.first().is_some_and(|stream| stream.name == Stream::builtin().name);
+    if !made_up || settings.generator.events_per_second == 0.0 || (settings.kafka.bootstrap_servers.is_some() && !asked) {
         roles.remove(&Role::Generator);
     }
     roles

@@ -184,7 +184,7 @@ impl Producer {
             let error = self.tally.last_error().unwrap_or_default();
             tracing::warn!(target: "generator", delivered, failed, waiting, per_second, %error, "Kafka does not take everything");
         } else {
-            tracing::info!(target: "generator", delivered, waiting, per_second, "events sent");
+            tracing::debug!(target: "generator", delivered, waiting, per_second, "events sent");
         }
         self.progress = Progress { at: Instant::now(), delivered, failed };
         if let Some(error) = self.outbox.fatal() {

@@ -86,6 +86,7 @@ macro_rules! property {
 pub static TABLE: &[Row] = &[
     row!("data_dir", Text, data_dir, ["TRIBUTARY_DATA"], "folder of everything embedded, and of the lake unless lake.url is set"),
     row!("streams_dir", Text, streams_dir, ["TRIBUTARY_STREAMS"], "folder of the declared streams, *.toml"),
+    row!("streams_only", Text, streams_only, [], "names of the streams that this process works with, with commas; not set: all"),
     row!("instance", Text, instance, [], "name of this process in metrics, group membership and logs"),
     row!("roles", Roles, roles, [], "what this process does: bronze, serving, generator"),
     row!("log.format", Format, log.format, [], "pretty or json"),

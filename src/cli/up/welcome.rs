@@ -41,7 +41,7 @@ pub(crate) fn text(parts: &Parts, roles: &BTreeSet<Role>, streams: &[Stream]) ->
         line("Traffic", format!("{} made-up events per second", settings.generator.events_per_second));
     }
     text.push_str("\nTry next, in another terminal:\n\n");
-    let me = std::env::args().next().unwrap_or_else(|| "tributary".into());
+    let me = called_as(std::env::args());
     let _ = writeln!(text, "  {me} status");
     let table = streams.iter().find_map(|stream| stream.windows.first()).map(|window| &window.table);
     if let (Some(psql), Some(table)) = (&psql, table) {
@@ -57,10 +57,40 @@ pub(crate) fn text(parts: &Parts, roles: &BTreeSet<Role>, streams: &[Stream]) ->
     text
 }
 
+/// How to call this program again for the same folders: with the flags that say where they are.
+fn called_as(arguments: impl IntoIterator<Item = String>) -> String {
+    let mut arguments = arguments.into_iter();
+    let mut words = vec![arguments.next().unwrap_or_else(|| "tributary".into())];
+    while let Some(argument) = arguments.next() {
+        let (flag, value) = match argument.split_once('=') {
+            Some((flag, value)) => (flag.to_owned(), Some(value.to_owned())),
+            None => (argument, None),
+        };
+        if ["--data", "--config", "--streams"].contains(&flag.as_str())
+            && let Some(value) = value.or_else(|| arguments.next())
+        {
+            words.extend([flag, if value.contains([' ', '\'']) { format!("{value:?}") } else { value }]);
+        }
+    }
+    words.join(" ")
+}
+
 /// The demo's password is everybody's and makes the line work as it is; any other is masked.
 fn printable(url: &str) -> String {
     match url.contains(&format!(":{DEMO_PASSWORD}@")) {
         true => url.to_owned(),
         false => postgres_url::masked(url).replace(":***@", "@"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::called_as;
+
+    #[test]
+    fn what_is_to_be_tried_next_finds_the_same_folders() {
+        let words = |text: &str| called_as(text.split('|').map(str::to_owned));
+        assert_eq!(words("tributary|up"), "tributary");
+        assert_eq!(words("./t|up|--data|d 1|--rate|5|--streams=s"), "./t --data \"d 1\" --streams s");
     }
 }
