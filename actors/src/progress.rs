@@ -19,6 +19,7 @@ struct State {
     blocked: BTreeMap<i32, String>,
     durable_at: [Option<Instant>; 2],
     pending_since: [Option<Instant>; 2],
+    kafka_away: bool,
 }
 
 /// One partition.
@@ -105,6 +106,16 @@ impl Progress {
     /// Whether a leg has made anything durable within this time.
     pub fn moved_within(&self, leg: Leg, time: Duration) -> bool {
         self.lock().durable_at[leg as usize].is_some_and(|at| at.elapsed() <= time)
+    }
+
+    /// Whether no broker answers.
+    pub fn kafka_is_away(&self, away: bool) {
+        self.lock().kafka_away = away;
+    }
+
+    /// See [`Progress::kafka_is_away`].
+    pub fn is_kafka_away(&self) -> bool {
+        self.lock().kafka_away
     }
 
     /// All partitions that are read.

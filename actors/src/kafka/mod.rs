@@ -94,6 +94,8 @@ pub fn consumer_config(settings: &Kafka, bootstrap: &str, group: &str, member: O
         // One second by default: a queue that is emptied faster than that would idle.
         .set("fetch.queue.backoff.ms", "5")
         .set("fetch.wait.max.ms", "100")
+        // So that somebody knows when no broker answers.
+        .set("statistics.interval.ms", "3000")
         // A queued message costs about 500 bytes whatever its size: this bounds the queue to some 40 MB.
         .set("queued.min.messages", "50000")
         .set("queued.max.messages.kbytes", "8192");

@@ -11,6 +11,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -52,6 +53,19 @@ impl ClientContext for Context {
 
     fn error(&self, error: ClientError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, "{reason}");
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        // Only brokers that were learned: the addresses of the settings are let go of once those are known.
+        let mut learned = statistics.brokers.values().filter(|broker| broker.nodeid >= 0).peekable();
+        let away = learned.peek().is_some() && learned.all(|broker| broker.state != "UP");
+        let reader = self.reader();
+        match (reader.edges.progress.is_kafka_away(), away) {
+            (false, true) => tracing::warn!("no broker answers; waiting for one"),
+            (true, false) => tracing::info!("a broker answers again"),
+            _ => {}
+        }
+        reader.edges.progress.kafka_is_away(away);
     }
 }
 

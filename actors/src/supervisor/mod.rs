@@ -321,6 +321,9 @@ impl Supervisor {
             let Some(main) = &self.main else { return };
             let load = main.gate.load();
             state.in_flight = (load.rows, load.bytes);
+            if main.progress.is_kafka_away() {
+                state.problem.get_or_insert_with(|| "Kafka does not answer; the pipeline waits for it".to_owned());
+            }
             state.blocked = main.progress.blocked_partitions();
             for (partition, p) in main.progress.partitions() {
                 let durable = |leg: Leg| main.legs.has(leg).then(|| p.durable[leg as usize]);

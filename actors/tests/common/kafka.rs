@@ -1,5 +1,6 @@
 //! An embedded broker of a test's own, and what is produced into it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -11,8 +12,10 @@ use tributary_broker::{Broker, Config, Running};
 
 use super::payments::payment;
 
+/// Fields are dropped in this order: the broker must not outlive its folder.
 pub struct Kafka {
-    broker: Running,
+    broker: Option<Running>,
+    address: SocketAddr,
     folder: TempDir,
 }
 
@@ -20,7 +23,7 @@ impl Kafka {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let broker = Broker::start(Self::config(&folder)).unwrap();
-        Self { broker, folder }
+        Self { address: broker.addr(), broker: Some(broker), folder }
     }
 
     fn config(folder: &TempDir) -> Config {
@@ -28,8 +31,18 @@ impl Kafka {
         Config { segment_bytes: 16 << 10, retention_ms: None, ..Config::new(folder.path()) }
     }
 
+    /// Goes away; what it has stays.
+    pub fn stop(&mut self) {
+        self.broker.take().unwrap().stop().unwrap();
+    }
+
+    /// Comes back where it was.
+    pub fn start_again(&mut self) {
+        self.broker = Some(Broker::start(Config { listen: self.address, ..Self::config(&self.folder) }).unwrap());
+    }
+
     pub fn bootstrap(&self) -> String {
-        self.broker.addr().to_string()
+        self.address.to_string()
     }
 
     fn client(&self) -> ClientConfig {

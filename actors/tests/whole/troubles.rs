@@ -225,3 +225,23 @@ fn another_topic_does_not_go_into_the_same_table() {
         assert!(matches!(&refused, Err(NotReady::Fatal(why)) if why.contains("set its topic back to")), "{refused:?}");
     });
 }
+
+#[test]
+fn a_kafka_that_is_away_is_said_and_read_on_when_it_is_back() {
+    in_system(async {
+        let Some(database) = database().await else { return };
+        let mut house = House::new(database).await;
+        let running = house.start();
+        house.produce(&[(0, 0..100)]);
+        running.reaches(&[(0, 100)]).await;
+        house.kafka.stop();
+        running.shows("not ready", |s| s.problem.as_ref().is_some_and(|p| p.contains("Kafka does not answer"))).await;
+        house.kafka.start_again();
+        running.shows("ready again", |s| s.is_ready()).await;
+        house.produce(&[(0, 100..150)]);
+        let state = running.reaches(&[(0, 150)]).await;
+        assert_eq!(state.restarts, 0, "{state:?}");
+        running.stop().await;
+        house.holds(&[(0, 0..150)]).await;
+    });
+}
