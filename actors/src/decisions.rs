@@ -54,6 +54,8 @@ pub struct Adopted {
     pub topic: Topic,
     /// What it counts as from now on.
     pub incarnation: i32,
+    /// It is the topic that the stores have the beginning of already: what it still holds of that is there twice from now on.
+    pub again: bool,
 }
 
 /// Takes the topic that is there now as the next incarnation: it begins at its oldest record, beside what the stores have. A topic that
@@ -77,7 +79,7 @@ pub async fn adopt(line: &Line) -> Result<Adopted, Undecided> {
     let incarnation = write_adoption(&mut log, &topic, before, incarnation).await?;
     let mut connection = serving::connect(&line.database_url).await?;
     record_incarnation(&mut connection, &topic.name, &topic.id, incarnation).await?;
-    Ok(Adopted { topic, incarnation })
+    Ok(Adopted { topic, incarnation, again: before.is_some() })
 }
 
 /// Whether Kafka ends before what a store has of the topic: it lost data, or an older copy was put in its place.

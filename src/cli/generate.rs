@@ -4,6 +4,8 @@
 //! 1 when it has not, 2 when it was called wrongly, 130 when it was interrupted; the truth is printed in each of these cases but
 //! the third, and covers exactly the records that were handed to Kafka's client.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,7 +36,7 @@ const FIELDS: [&str; 6] = ["event_id", "user_id", "event_type", "page", "timesta
 
 /// Send made-up events to Kafka and print the truth about them
 ///
-/// The same arguments make the same records, to the byte. The truth says what the lake and PostgreSQL must show afterwards.
+/// The same arguments with the same --start make the same records, to the byte. The truth says what the lake and PostgreSQL must show afterwards.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -145,13 +147,18 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
         eprintln!("note: {} is not declared as it was delivered; the truth goes by the delivered declaration", stream.name);
     }
 
+    // What was sent without its truth being kept would be worth nothing.
+    let mut file = match &args.truth {
+        Some(path) => Some(File::create(path).with_context(|| format!("cannot write the truth to {}", path.display()))?),
+        None => None,
+    };
     let (truth, end) = match args.dry_run {
         true => (make(&plan), End::Complete),
         false => deliver(args, session, stream, &plan)?,
     };
     let json = truth.to_json(Some(&plan));
-    match &args.truth {
-        Some(file) => std::fs::write(file, json).with_context(|| format!("cannot write the truth to {}", file.display()))?,
+    match &mut file {
+        Some(file) => file.write_all(json.as_bytes()).context("cannot write the truth")?,
         None => print(&json)?,
     }
     Ok(match end {

@@ -56,8 +56,9 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
 
 async fn adopt(line: &Line) -> Result<String> {
     let adopted = decisions::adopt(line).await?;
+    let twice = if adopted.again { ", and what it still holds of that is there twice" } else { "" };
     Ok(format!(
-        "topic {} ({}) is incarnation {} of {} from now on; it begins at its oldest record, what the stores have stays",
+        "topic {} ({}) is incarnation {} of {} from now on; it begins at its oldest record, what the stores have stays{twice}",
         adopted.topic.name, adopted.topic.id, adopted.incarnation, line.stream.name
     ))
 }

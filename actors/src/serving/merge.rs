@@ -11,10 +11,13 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 use tributary_core::span::Span;
 use tributary_core::stream::Stream;
-use tributary_core::window::{Cells, PartitionDelta};
+use tributary_core::window::{Cells, Key, PartitionDelta};
 
 use super::sql::{safe, upsert};
 use super::{ServingError, offsets};
+
+/// Cells of one statement: a refill of months must not meet the limit of a statement's time.
+const CELLS: usize = 50_000;
 
 /// What a merge is made for.
 #[derive(Debug)]
@@ -136,6 +139,19 @@ impl Target {
 
     /// Adds rows alone: what calls it answers for the offsets.
     pub(super) async fn add_rows(&self, connection: &mut PgConnection, cells: Cells) -> Result<(), ServingError> {
+        let mut cells: Vec<(Key, i128)> = cells.into_iter().collect();
+        if cells.len() > CELLS {
+            // One order for all instances, over statements too. The last ones are taken first.
+            cells.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        }
+        while !cells.is_empty() {
+            let some = cells.split_off(cells.len().saturating_sub(CELLS));
+            self.add_some(connection, some).await?;
+        }
+        Ok(())
+    }
+
+    async fn add_some(&self, connection: &mut PgConnection, cells: Vec<(Key, i128)>) -> Result<(), ServingError> {
         let mut per_window: Vec<Rows> = self.stream.windows.iter().map(|w| Rows::new(w.group_by.len())).collect();
         for (key, amount) in cells {
             let window = &self.stream.windows[usize::from(key.window)];

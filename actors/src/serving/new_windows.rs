@@ -19,9 +19,6 @@ use crate::lake::delta_error;
 use crate::lake::delta_log::DeltaLog;
 use crate::lake::offsets::ingest_app;
 
-/// Rows of one statement: far from the limit of its time.
-const CELLS: usize = 50_000;
-
 /// Per incarnation and partition, a next offset.
 type Counted = BTreeMap<(i32, i32), i64>;
 
@@ -35,7 +32,7 @@ pub async fn add(stream: &Stream, windows: Vec<Window>, store: &LogStoreRef, dat
     let mut connection = connect(database_url).await?;
     let counted = offsets::all(&mut connection, &stream.name).await?;
     let skipped = offsets::skipped(&mut connection, &stream.name).await?;
-    let mut cells: Vec<_> = count(&added, store, &counted, &skipped).await?.into_iter().collect();
+    let cells = count(&added, store, &counted, &skipped).await?;
 
     let doing = || ServingError::new("adding windows");
     let mut transaction = connection.begin().await.map_err(doing())?;
@@ -47,11 +44,7 @@ pub async fn add(stream: &Stream, windows: Vec<Window>, store: &LogStoreRef, dat
     for statement in sql::window_tables(&added) {
         transaction.execute(statement).await.map_err(doing())?;
     }
-    let target = Target::new(Arc::clone(&added), 0);
-    while !cells.is_empty() {
-        let some: Cells = cells.drain(cells.len().saturating_sub(CELLS)..).collect();
-        target.add_rows(&mut transaction, some).await?;
-    }
+    Target::new(Arc::clone(&added), 0).add_rows(&mut transaction, cells).await?;
     transaction.commit().await.map_err(doing())?;
     tracing::info!(stream = stream.name, tables = ?names, "windows were added and counted from bronze");
     Ok(())

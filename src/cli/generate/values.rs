@@ -37,9 +37,13 @@ pub(super) fn rate(text: &str) -> Result<f64, String> {
     number(text).filter(|rate| *rate > 0.0).ok_or_else(|| format!("`{text}` is not a rate; write it like 0.5, 500, 50k or 1M"))
 }
 
+/// Each of them is remembered while records are made.
+const MOST_USERS: f64 = 10_000_000.0;
+
 /// A number, zero or more.
 pub(super) fn growth(text: &str) -> Result<f64, String> {
-    number(text).ok_or_else(|| format!("`{text}` is not a number of users per hour; write it like 0, 2.5 or 10k"))
+    let users = number(text).filter(|users| *users <= MOST_USERS);
+    users.ok_or_else(|| format!("`{text}` is not a number of users per hour up to {MOST_USERS}; write it like 0, 2.5 or 10k"))
 }
 
 fn number(text: &str) -> Option<f64> {
