@@ -96,13 +96,12 @@ impl Line {
             self.identify_from_windows(&topic).await?
         };
         if legs.has(Leg::Serving) {
+            // First the tables that are missing: what is counted afterwards goes into all of them.
+            if !late.is_empty() {
+                let added = new_windows::add(&self.stream, late, &self.table, &self.database_url).await;
+                added.map_err(|e| NotReady::Leg { leg: Leg::Serving, why: e.to_string() })?;
+            }
             self.count_closed(incarnation).await?;
-        }
-        if !late.is_empty() {
-            let added = new_windows::add(&self.stream, late, &self.table, &self.database_url).await;
-            added.map_err(|e| NotReady::Leg { leg: Leg::Serving, why: e.to_string() })?;
-        }
-        if legs.has(Leg::Serving) {
             let record = async {
                 let mut connection = serving::connect(&self.database_url).await?;
                 serving::offsets::record_incarnation(&mut connection, &topic.name, &topic.id, incarnation).await
