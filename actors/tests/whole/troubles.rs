@@ -247,3 +247,24 @@ fn a_kafka_that_is_away_is_said_and_read_on_when_it_is_back() {
         house.holds(&[(0, 0..150)]).await;
     });
 }
+
+#[test]
+fn windows_on_their_own_refill_what_kafka_forgot() {
+    in_system(async {
+        let Some(database) = database().await else { return };
+        let house = House::new(database).await;
+        let running = house.start();
+        house.produce(&[(0, 0..100)]);
+        running.reaches(&[(0, 100)]).await;
+        running.stop().await;
+        let running = house.start_with(Legs::only(Leg::Bronze));
+        house.produce(&[(0, 100..600)]);
+        running.shows("bronze alone", |s| s.partitions.get(&0).is_some_and(|p| p.bronze == Some(600))).await;
+        running.stop().await;
+        house.kafka.forget(TOPIC, 0, 400).await;
+        let running = house.start_with(Legs::only(Leg::Serving));
+        running.shows("the windows", |s| s.partitions.get(&0).is_some_and(|p| p.serving == Some(600))).await;
+        running.stop().await;
+        house.holds(&[(0, 0..600)]).await;
+    });
+}
