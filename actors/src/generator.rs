@@ -1,8 +1,9 @@
-//! Endless made-up traffic, at any rate from one event in ten seconds to a million in one.
+//! Endless made-up traffic, at any rate from one event in ten seconds to what the machine can make.
 //!
-//! Makes the topic if it is missing, and waits for Kafka as long as it takes. Promises the rate within one percent while Kafka keeps up; waits when it does not, and
-//! does not pour out afterwards what it would have sent meanwhile. It counts an event when Kafka has acknowledged it, sends none
-//! twice, and says at the end how many arrived and how many did not.
+//! Makes the topic if it is missing, and waits for Kafka as long as it takes. Promises the rate within one percent while Kafka and the
+//! processor keep up (two cores with the broker on them: half a million in one second, not a million); waits when they do not, and does
+//! not pour out afterwards what it would have sent meanwhile. It counts an event when Kafka has acknowledged it, sends none twice, and
+//! says at the end how many arrived and how many did not.
 //!
 //! The work is done by a thread of its own (`producer`): it must neither wait for other rooms nor make them wait. The actor
 //! [`Generator`] is a shell around its [`GeneratorHandle`] that starts it, watches it and stops it.

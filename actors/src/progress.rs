@@ -108,12 +108,12 @@ impl Progress {
         self.lock().durable_at[leg as usize].is_some_and(|at| at.elapsed() <= time)
     }
 
-    /// Whether no broker answers.
-    pub fn kafka_is_away(&self, away: bool) {
+    /// No broker answers, or one does again.
+    pub fn set_kafka_away(&self, away: bool) {
         self.lock().kafka_away = away;
     }
 
-    /// See [`Progress::kafka_is_away`].
+    /// Whether no broker answers.
     pub fn is_kafka_away(&self) -> bool {
         self.lock().kafka_away
     }

@@ -65,7 +65,7 @@ impl ClientContext for Context {
             (true, false) => tracing::info!("a broker answers again"),
             _ => {}
         }
-        reader.edges.progress.kafka_is_away(away);
+        reader.edges.progress.set_kafka_away(away);
     }
 }
 
