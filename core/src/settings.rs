@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+mod batch;
 pub mod file;
 pub mod layers;
 pub mod postgres_url;
@@ -14,6 +15,7 @@ pub mod table;
 pub mod unit;
 pub mod validate;
 
+pub use batch::Batch;
 pub use stores::{Kafka, Lake, Serving};
 
 /// The password of the demo. Fine on loopback, refused beyond it.
@@ -30,6 +32,8 @@ pub struct Settings {
     pub serving: Serving,
     /// Latency, sizes and patience of the streaming pipeline.
     pub pipeline: Pipeline,
+    /// Jobs, models, memory and retention of the batch layer.
+    pub batch: Batch,
     /// The traffic of the built-in generator.
     pub generator: Generator,
     /// `/metrics`, `/healthz`, `/readyz`.
@@ -55,13 +59,14 @@ impl Default for Settings {
             lake: Lake::default(),
             serving: Serving::default(),
             pipeline: Pipeline::default(),
+            batch: Batch::default(),
             generator: Generator::default(),
             http: Http::default(),
             instance: "local".into(),
             data_dir: "./data".into(),
             streams_dir: "streams".into(),
             streams_only: None,
-            roles: BTreeSet::from([Role::Bronze, Role::Serving, Role::Generator]),
+            roles: BTreeSet::from(Role::ALL),
             log: Log::default(),
         }
     }
@@ -76,11 +81,13 @@ pub enum Role {
     Serving,
     /// Makes demo traffic.
     Generator,
+    /// Runs jobs: bronze to silver to gold to PostgreSQL, and maintenance.
+    Batch,
 }
 
 impl Role {
     /// All of them, in the order in which data meets them.
-    pub const ALL: [Role; 3] = [Role::Generator, Role::Bronze, Role::Serving];
+    pub const ALL: [Role; 4] = [Role::Generator, Role::Bronze, Role::Serving, Role::Batch];
 
     /// The word that people write.
     pub fn name(self) -> &'static str {
@@ -88,6 +95,7 @@ impl Role {
             Role::Bronze => "bronze",
             Role::Serving => "serving",
             Role::Generator => "generator",
+            Role::Batch => "batch",
         }
     }
 }

@@ -3,16 +3,12 @@
 //! Assumes nothing about where the text came from. Promises that a [`Stream`] in hand is coherent: every name it mentions is one of
 //! its own fields, every table and column name is safe to quote, and windows only group by fields that every valid event has.
 
-use self::error::Source;
+use crate::declare::Source;
 
 mod declaration;
-mod error;
-mod read;
-mod units;
 mod windows;
 
-pub use self::error::DeclarationError;
-pub(crate) use self::error::did_you_mean;
+pub use crate::declare::{DeclarationError, Place, did_you_mean};
 
 /// File and text of the stream that is compiled in.
 pub const BUILTIN: (&str, &str) = ("streams/user_events.toml", include_str!("../../streams/user_events.toml"));

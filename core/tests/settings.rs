@@ -261,3 +261,33 @@ fn durations_of_the_file_reach_the_pipeline() {
     let loaded = said().file("pipeline.bronze_flush = '250 ms'\n").load();
     assert_eq!(loaded.settings.pipeline.bronze_flush, Duration::from_millis(250));
 }
+
+#[test]
+fn the_batch_layer_has_settings_of_its_own() {
+    let batch = said().load().settings.batch;
+    assert_eq!((batch.jobs_dir.as_str(), batch.models_dir.as_str()), ("jobs", "sql/models/gold"));
+    assert_eq!((batch.memory, batch.target_file_bytes, batch.threads), (512 << 20, 128 << 20, 0));
+    assert_eq!(batch.keep_versions, Duration::from_secs(30 * 86_400));
+
+    let file = "[batch]\nmemory = \"1 GiB\"\nmax_shrink = 0.5\nkeep_realtime = \"90d\"\n";
+    let loaded = said().file(file).env("TRIBUTARY_JOBS", "/etc/jobs").env("TRIBUTARY_DATA", "/srv/t").load();
+    let batch = &loaded.settings.batch;
+    assert_eq!((batch.memory, batch.max_shrink, batch.jobs_dir.as_str()), (1 << 30, 0.5, "/etc/jobs"));
+    assert_eq!(batch.keep_realtime, Duration::from_secs(90 * 86_400));
+    assert_eq!(batch.spill_dir, "/srv/t/spill", "beside everything else");
+    assert!(loaded.is_default("batch.models_dir") && !loaded.is_default("batch.jobs_dir"));
+}
+
+#[test]
+fn a_batch_setting_that_would_lose_data_or_do_nothing_is_refused() {
+    for (line, word) in [
+        ("max_shrink = 10", "write 0.1 for a tenth"),
+        ("keep_versions = \"1h\"", "write 1d or more"),
+        ("keep_runs = \"0\"", "write 1h or more"),
+        ("memory = \"1 MiB\"", "write 64 MiB or more"),
+        ("jobs_dir = \"\"", "write a path"),
+    ] {
+        let refusals = said().file(&format!("[batch]\n{line}\n")).refusals();
+        assert!(refusals.contains("tributary.toml:2: batch.") && refusals.contains(word), "{line}: {refusals}");
+    }
+}

@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::table::{self, OPEN, OTHER_ENV, Row, TABLE, UNUSED_ENV};
 use super::{Settings, file, postgres_url, validate};
-use crate::stream::did_you_mean;
+use crate::declare::did_you_mean;
 
 /// Where a value came from. The order is the precedence.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -199,6 +199,9 @@ impl Merge {
         let loaded = &mut self.loaded;
         if loaded.is_default("lake.url") {
             loaded.settings.lake.url = format!("{}/lakehouse", loaded.settings.data_dir.trim_end_matches('/'));
+        }
+        if loaded.is_default("batch.spill_dir") {
+            loaded.settings.batch.spill_dir = format!("{}/spill", loaded.settings.data_dir.trim_end_matches('/'));
         }
         let (by_url, by_host) = (loaded.origin("serving.database_url"), loaded.origin("serving.host"));
         if let Some(host) = loaded.settings.serving.host.clone().filter(|_| by_host.rank() > by_url.rank()) {

@@ -254,6 +254,6 @@ mod tests {
     #[test]
     fn an_unknown_role_is_answered_with_those_that_exist() {
         let error = Roles::parse("bronze,srving").unwrap_err();
-        assert!(error.contains("`srving`") && error.contains("generator,bronze,serving"), "{error}");
+        assert!(error.contains("`srving`") && error.contains("generator,bronze,serving,batch"), "{error}");
     }
 }

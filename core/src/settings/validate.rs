@@ -34,6 +34,7 @@ pub(super) fn mistakes(settings: &Settings) -> Vec<(&'static str, String)> {
     serving(settings, &mut found);
     http(settings, &mut found);
     pipeline(settings, &mut found);
+    batch(settings, &mut found);
     if settings.instance.is_empty() || settings.instance.chars().any(|c| !(c.is_ascii_alphanumeric() || "-_.".contains(c))) {
         found.push(("instance", format!("`{}` may hold letters, digits, `-`, `_` and `.` only", settings.instance)));
     }
@@ -148,6 +149,40 @@ fn pipeline(settings: &Settings, found: &mut Vec<(&'static str, String)>) {
     }
     if pipeline.bronze_file_bytes < 64 << 10 {
         found.push(("pipeline.bronze_file_bytes", "makes files that no reader likes; write 64 KiB or more".into()));
+    }
+}
+
+fn batch(settings: &Settings, found: &mut Vec<(&'static str, String)>) {
+    let batch = &settings.batch;
+    for (name, folder) in
+        [("batch.jobs_dir", &batch.jobs_dir), ("batch.models_dir", &batch.models_dir), ("batch.spill_dir", &batch.spill_dir)]
+    {
+        if folder.is_empty() {
+            found.push((name, "is empty; write a path".into()));
+        }
+    }
+    if batch.memory < 64 << 20 {
+        found.push(("batch.memory", "is too small to sort anything in; write 64 MiB or more".into()));
+    }
+    if batch.target_file_bytes < 1 << 20 {
+        found.push(("batch.target_file_bytes", "makes files that no reader likes; write 1 MiB or more".into()));
+    }
+    if batch.threads > 1024 {
+        found.push(("batch.threads", format!("{} is not from 0 (one per core) to 1024", batch.threads)));
+    }
+    if batch.max_shrink > 1.0 {
+        found.push(("batch.max_shrink", format!("{} is not from 0 to 1; write 0.1 for a tenth", batch.max_shrink)));
+    }
+    let (hour, day) = (Duration::from_secs(3600), Duration::from_secs(86_400));
+    // Readers and late writers must be done with a version before its files go.
+    for (name, keep, least, words) in [
+        ("batch.keep_runs", batch.keep_runs, hour, "1h"),
+        ("batch.keep_realtime", batch.keep_realtime, day, "1d"),
+        ("batch.keep_versions", batch.keep_versions, day, "1d"),
+    ] {
+        if keep < least {
+            found.push((name, format!("is too short; write {words} or more")));
+        }
     }
 }
 

@@ -6,12 +6,14 @@
 
 use std::ops::Range;
 
-use toml::de::DeTable;
-
-use super::error::{DeclarationError, Source, did_you_mean};
-use super::read::{Key, Reader, Said, TOP};
-use super::{Field, Kind, Limits, Stream, units, windows};
+use super::{Field, Kind, Limits, Stream, windows};
 use crate::batch::RESERVED_COLUMNS;
+use crate::declare::names::{identifier, is_identifier, snake};
+use crate::declare::read::{Key, Reader, Said, document};
+use crate::declare::{DeclarationError, Source, did_you_mean, units};
+
+/// The keys of a declaration outside of all brackets.
+const TOP: [&str; 9] = ["name", "topic", "description", "id", "event_time", "key", "limits", "field", "window"];
 
 const MAX_FIELDS: usize = 256;
 const MAX_ALLOWED: usize = 1_000;
@@ -30,11 +32,8 @@ pub(super) struct Names {
 
 /// Reads one declaration.
 pub(super) fn parse(source: Source<'_>) -> Result<(Stream, Names), DeclarationError> {
-    let document = DeTable::parse(source.text).map_err(|e| {
-        let end = source.text.len();
-        source.error(e.span().unwrap_or(end..end), "TOML", e.message(), "the file must be valid TOML: https://toml.io")
-    })?;
-    let top = Reader::new(source, document.get_ref(), 0..0, "");
+    let document = document(source)?;
+    let top = Reader::top(source, document.get_ref(), &TOP);
     top.only(&TOP)?;
 
     let name = top.text(Key("name", "name = \"user_events\""))?;
@@ -271,45 +270,6 @@ fn limits(r: &Reader<'_>) -> Result<Limits, DeclarationError> {
         }
     }
     Ok(limits)
-}
-
-/// `[a-z][a-z0-9_]{0,62}`: 63 bytes is what PostgreSQL keeps of a name.
-fn is_identifier(text: &str) -> bool {
-    let rest = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    text.len() <= 63 && text.bytes().next().is_some_and(|b| b.is_ascii_lowercase()) && text.bytes().all(rest)
-}
-
-/// Refuses what is not a name.
-pub(super) fn identifier(r: &Reader<'_>, key: &str, said: &Said<&str>) -> Result<(), DeclarationError> {
-    if is_identifier(said.value) {
-        return Ok(());
-    }
-    let help =
-        format!("names begin with a to z, go on with a to z, 0 to 9 and _, and have at most 63: \"{}\"", snake(said.value));
-    Err(r.error(key, said.span.clone(), format!("`{}` is not a name", said.value), help))
-}
-
-/// The nearest name: `eventId` and `event-id` become `event_id`.
-fn snake(text: &str) -> String {
-    let mut name = String::new();
-    let mut lower = false;
-    for c in text.chars() {
-        if c.is_ascii_uppercase() && lower {
-            name.push('_');
-        }
-        lower = c.is_ascii_lowercase() || c.is_ascii_digit();
-        match c.to_ascii_lowercase() {
-            c if c.is_ascii_alphanumeric() => name.push(c),
-            _ if name.ends_with('_') || name.is_empty() => {}
-            _ => name.push('_'),
-        }
-    }
-    let mut name = name.trim_end_matches('_').to_owned();
-    if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
-        name.insert_str(0, "x_");
-    }
-    name.truncate(63);
-    name
 }
 
 /// Kafka's own rules.

@@ -5,10 +5,11 @@
 
 use std::ops::Range;
 
-use super::declaration::{identifier, position};
-use super::error::{DeclarationError, did_you_mean};
-use super::read::{Key, Reader, Said};
-use super::{Field, Kind, Measure, Window, units};
+use super::declaration::position;
+use super::{Field, Kind, Measure, Window};
+use crate::declare::names::identifier;
+use crate::declare::read::{Key, Reader, Said};
+use crate::declare::{DeclarationError, did_you_mean, units};
 
 const MAX_WINDOWS: usize = 16;
 const MAX_GROUP: usize = 3;

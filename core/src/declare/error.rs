@@ -22,7 +22,38 @@ struct Trouble {
     help: String,
 }
 
+/// Where something was written, for an error about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as people call it.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// Characters before the mark.
+    pub column: usize,
+    /// Characters under which the mark is drawn; at least one is.
+    pub width: usize,
+    /// The line itself.
+    pub source_line: String,
+}
+
 impl DeclarationError {
+    /// For whoever finds out later than the parser what is wrong at a place. `part` is what messages call the part of the declaration.
+    pub fn at(place: Place, part: impl Into<String>, problem: impl Into<String>, help: impl Into<String>) -> Self {
+        let Place { file, line, column, width, source_line } = place;
+        Self(Box::new(Trouble {
+            file,
+            line,
+            column,
+            width: width.max(1),
+            // A tab would put the mark under the wrong place.
+            source_line: source_line.replace('\t', " "),
+            place: part.into(),
+            problem: problem.into(),
+            help: help.into(),
+        }))
+    }
+
     /// The file, as it was named to the parser.
     pub fn file(&self) -> &str {
         &self.0.file
@@ -65,14 +96,14 @@ impl std::error::Error for DeclarationError {}
 
 /// One file's text and name, from which errors are made.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) file: &'a str,
-    pub(super) text: &'a str,
+pub(crate) struct Source<'a> {
+    pub(crate) file: &'a str,
+    pub(crate) text: &'a str,
 }
 
 impl Source<'_> {
     /// An error at `span`; only the first line of the span is marked.
-    pub(super) fn error(
+    pub(crate) fn error(
         &self,
         span: Range<usize>,
         place: impl Into<String>,
@@ -86,17 +117,14 @@ impl Source<'_> {
         let source_line = rest.lines().next().unwrap_or_default().trim_end();
         let marked = self.text.get(at..floor_boundary(self.text, span.end)).unwrap_or_default();
         let width = marked.lines().next().unwrap_or_default().chars().count().max(1);
-        DeclarationError(Box::new(Trouble {
+        let at = Place {
             file: self.file.to_owned(),
             line: before.matches('\n').count() + 1,
             column: before.get(start..).unwrap_or_default().chars().count(),
             width,
-            // A tab would put the mark under the wrong place.
-            source_line: source_line.replace('\t', " "),
-            place: place.into(),
-            problem: problem.into(),
-            help: help.into(),
-        }))
+            source_line: source_line.to_owned(),
+        };
+        DeclarationError::at(at, place, problem, help)
     }
 }
 
@@ -110,7 +138,7 @@ fn floor_boundary(text: &str, at: usize) -> usize {
 }
 
 /// `did you mean …? ` when one of the choices is close to what was written, else nothing.
-pub(crate) fn did_you_mean<'a>(written: &str, choices: impl IntoIterator<Item = &'a str>) -> String {
+pub fn did_you_mean<'a>(written: &str, choices: impl IntoIterator<Item = &'a str>) -> String {
     let nearest = choices.into_iter().map(|c| (distance(written, c), c)).min();
     match nearest {
         Some((d, choice)) if d <= 1 + written.chars().count() / 4 => format!("did you mean `{choice}`? "),

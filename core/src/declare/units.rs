@@ -3,12 +3,12 @@
 //! Promises whole bytes and whole milliseconds, or `None`; nothing overflows.
 
 /// What may be written for a size.
-pub(super) const SIZES: &str = "a number and B, KiB, MiB or GiB, for example \"1 MiB\"";
+pub(crate) const SIZES: &str = "a number and B, KiB, MiB or GiB, for example \"1 MiB\"";
 /// What may be written for a duration.
-pub(super) const DURATIONS: &str = "a number and ms, s, min, h or days, for example \"10 min\"";
+pub(crate) const DURATIONS: &str = "a number and ms, s, min, h or days, for example \"10 min\"";
 
 /// Bytes.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub(crate) fn bytes(text: &str) -> Option<u64> {
     let (n, unit) = split(text)?;
     let factor = match unit {
         "B" | "byte" | "bytes" => 1,
@@ -21,7 +21,7 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
 }
 
 /// Milliseconds.
-pub(super) fn millis(text: &str) -> Option<i64> {
+pub(crate) fn millis(text: &str) -> Option<i64> {
     let (n, unit) = split(text)?;
     let factor: u64 = match unit {
         "ms" => 1,
@@ -32,6 +32,13 @@ pub(super) fn millis(text: &str) -> Option<i64> {
         _ => return None,
     };
     i64::try_from(n.checked_mul(factor)?).ok()
+}
+
+/// As [`millis`] reads it, in the largest unit that leaves no fraction.
+pub(crate) fn show_millis(ms: u128) -> String {
+    let units = [(86_400_000, "days"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
+    let (factor, unit) = units.into_iter().find(|(factor, _)| ms > 0 && ms.is_multiple_of(*factor)).unwrap_or((1, "ms"));
+    format!("{} {unit}", ms / factor)
 }
 
 fn split(text: &str) -> Option<(u64, &str)> {
@@ -53,6 +60,9 @@ mod tests {
         assert_eq!(millis("1min"), Some(60_000));
         assert_eq!(millis("400 days"), Some(400 * 86_400_000));
         assert_eq!(millis("250 ms"), Some(250));
+        for text in ["250 ms", "90 s", "5 min", "1 h", "30 days", "0 ms"] {
+            assert_eq!(show_millis(u128::try_from(millis(text).unwrap()).unwrap()), text);
+        }
     }
 
     #[test]
