@@ -1,0 +1,200 @@
+//! Where everything of this crate is computed: threads of its own, one pool of memory, one folder to spill into.
+//!
+//! Promises that nothing but the given tables can be read (there is no store for files, and no statement that makes tables), that work
+//! beyond the memory spills or fails but does not grow, and that a dropped future stops its work. Its threads are not the caller's:
+//! a long query delays nobody's heartbeat.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, TableProvider};
+use datafusion::common::plan_datafusion_err;
+use datafusion::error::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use object_store::ObjectStore;
+use tokio::task::JoinSet;
+use url::Url;
+
+use crate::error::{Error, Result};
+use crate::pinned::PinnedTable;
+pub use crate::silver::Stored;
+
+/// The catalog that tables are in; nobody has to write it.
+const CATALOG: &str = "lake";
+/// Who is named when memory runs out.
+const LARGEST_CONSUMERS: NonZero<usize> = NonZero::<usize>::MIN.saturating_add(2);
+/// Engines of this process so far: each spills into a folder of its own.
+static ENGINES: AtomicU64 = AtomicU64::new(0);
+
+/// What a [`Local`] may use.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes for hash tables, sorts and joins; more is spilled.
+    pub memory: usize,
+    /// Where it is spilled to. May be shared by several processes.
+    pub spill_dir: PathBuf,
+    /// Threads; 0: one per core.
+    pub threads: usize,
+    /// A data file is cut at about this size.
+    pub target_file_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 512 << 20, spill_dir: std::env::temp_dir(), threads: 0, target_file_bytes: 128 << 20 }
+    }
+}
+
+/// The engine that computes in this process.
+#[derive(Debug)]
+pub struct Local {
+    /// Taken when dropped.
+    threads: Option<tokio::runtime::Runtime>,
+    pub(crate) parallel: usize,
+    pub(crate) limits: Limits,
+    base: Arc<RuntimeEnv>,
+    spill: PathBuf,
+}
+
+impl Local {
+    /// An engine with its own threads, which sleep until there is work.
+    ///
+    /// # Errors
+    /// When the spill folder cannot be made, or threads cannot.
+    pub fn new(limits: Limits) -> Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let parallel = if limits.threads == 0 { cores } else { limits.threads };
+        let failed = |what: &str, e: std::io::Error| Error::Failed(format!("{what}: {e}"));
+        forget_the_dead(&limits.spill_dir);
+        let number = ENGINES.fetch_add(1, Ordering::Relaxed);
+        let spill = limits.spill_dir.join(format!("{}-{number}", std::process::id()));
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(parallel)
+            .thread_name("batch")
+            .enable_all()
+            .build()
+            .map_err(|e| failed("threads for batch work", e))?;
+        std::fs::create_dir_all(&spill).map_err(|e| failed(&format!("spill folder {}", spill.display()), e))?;
+        let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory), LARGEST_CONSUMERS);
+        let base = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill.clone()])))
+            .build_arc()?;
+        Ok(Self { threads: Some(threads), parallel, limits, base, spill })
+    }
+
+    /// A session over these tables, whose plans use so many threads.
+    pub(crate) fn session(&self, tables: &[Stored], parallel: usize) -> Result<SessionContext> {
+        let mut stores = HashMap::new();
+        let mut providers: Vec<(String, Arc<dyn TableProvider>)> = Vec::new();
+        for (n, stored) in tables.iter().enumerate() {
+            let url = format!("table://t{n}");
+            stores.insert(url.clone(), Arc::clone(&stored.store));
+            let table = PinnedTable::new(Arc::clone(&stored.table), &url)?;
+            providers.push((stored.table.name.clone(), Arc::new(table)));
+        }
+        let env =
+            RuntimeEnvBuilder::from_runtime_env(&self.base).with_object_store_registry(Arc::new(Stores(stores))).build_arc()?;
+        session(env, parallel, providers)
+    }
+
+    /// A session over tables without rows, for planning.
+    pub(crate) fn planning(&self, tables: Vec<(String, Arc<dyn TableProvider>)>) -> Result<SessionContext> {
+        session(Arc::clone(&self.base), 1, tables)
+    }
+
+    /// Starts `work` on this engine's threads; dropping what is returned stops it.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<JoinSet<Result<T>>> {
+        let threads = self.threads.as_ref().ok_or_else(|| Error::Failed("the engine has stopped".to_owned()))?;
+        let mut task = JoinSet::new();
+        task.spawn_on(work, threads.handle());
+        Ok(task)
+    }
+
+    /// [`Self::spawn`], waited for.
+    pub(crate) async fn run<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        match self.spawn(work)?.join_next().await {
+            Some(Ok(result)) => result,
+            Some(Err(e)) => Err(Error::Failed(format!("batch work broke off: {e}"))),
+            None => Err(Error::Failed("batch work did not begin".to_owned())),
+        }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        // Dropping a runtime waits for it, which is forbidden where futures are polled.
+        if let Some(threads) = self.threads.take() {
+            threads.shutdown_background();
+        }
+        let _ = std::fs::remove_dir_all(&self.spill);
+    }
+}
+
+/// What a killed process spilled is of no use to anybody. Folders are named `process-number`; without `/proc` nothing is removed.
+fn forget_the_dead(spill_dir: &Path) {
+    let proc = Path::new("/proc");
+    if !proc.join("self").exists() {
+        return;
+    }
+    for entry in std::fs::read_dir(spill_dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let parts = name.to_str().and_then(|n| n.split_once('-'));
+        let process = parts.filter(|(process, number)| process.parse::<u32>().is_ok() && number.parse::<u64>().is_ok());
+        if process.is_some_and(|(process, _)| !proc.join(process).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn session(env: Arc<RuntimeEnv>, parallel: usize, tables: Vec<(String, Arc<dyn TableProvider>)>) -> Result<SessionContext> {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(parallel.max(1))
+        .with_information_schema(true)
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(CATALOG, "gold");
+    let options = config.options_mut();
+    options.execution.time_zone = Some("UTC".to_owned());
+    // Where in the text something is, for errors.
+    options.sql_parser.collect_spans = true;
+    // Files and tables hold plain strings; so do casts.
+    options.sql_parser.map_string_types_to_utf8view = false;
+    let context = SessionContext::new_with_config_rt(config, env);
+    let catalog = MemoryCatalogProvider::new();
+    for layer in ["bronze", "silver", "gold"] {
+        catalog.register_schema(layer, Arc::new(MemorySchemaProvider::new()))?;
+    }
+    for (name, provider) in tables {
+        let parts = name.split_once('.').and_then(|(layer, table)| Some((catalog.schema(layer)?, table)));
+        let Some((schema, table)) = parts else { return Err(Error::Refused(format!("`{name}` is not the name of a table"))) };
+        schema.register_table(table.to_owned(), provider)?;
+    }
+    context.register_catalog(CATALOG, Arc::new(catalog));
+    Ok(context)
+}
+
+/// The stores of one session's tables, and no other: above all none for `file://`.
+#[derive(Debug)]
+struct Stores(HashMap<String, Arc<dyn ObjectStore>>);
+
+impl ObjectStoreRegistry for Stores {
+    fn register_store(&self, _url: &Url, _store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        None
+    }
+
+    fn get_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>, DataFusionError> {
+        let key = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
+        self.0.get(&key).cloned().ok_or_else(|| plan_datafusion_err!("only tables of the lake can be read, not {url}"))
+    }
+}
