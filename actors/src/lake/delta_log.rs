@@ -7,62 +7,20 @@
 //!
 //! One owner per table and process. Assumes that nobody writes the log without a conditional put.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
 use deltalake::DeltaTableError;
+use deltalake::kernel::Action;
 use deltalake::kernel::transaction::TransactionError;
-use deltalake::kernel::{Action, Add, CommitInfo, Remove, Transaction};
-use deltalake::logstore::{CommitOrBytes, LogStoreRef, get_actions};
-use futures::TryStreamExt;
-use object_store::ObjectStoreExt;
-use object_store::path::Path;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use uuid::Uuid;
+use deltalake::logstore::{CommitOrBytes, LogStoreRef};
 
+use super::checkpoint::Wanted;
+use super::commit::encode;
+pub use super::commit::{Commit, CommitError, Kind, Move, rewriter_app};
+use super::listing::{self, Listing};
+use super::snapshot::{actions, no_table, read_checkpoint, read_entry};
 use super::{LakeError, delta_error};
-
-/// An application transaction that a commit moves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Move {
-    /// Application id.
-    pub app: String,
-    /// What the log must say now; `None`: nothing yet.
-    pub expected: Option<i64>,
-    /// What it says afterwards.
-    pub next: i64,
-}
-
-/// What to put.
-#[derive(Debug, Clone)]
-pub struct Commit {
-    /// Identifies this commit for ever: keep it when trying again.
-    pub id: Uuid,
-    /// Name of the operation in the table's history.
-    pub operation: &'static str,
-    /// New files, already durable.
-    pub adds: Vec<Add>,
-    /// Files that go (compaction).
-    pub removes: Vec<Remove>,
-    /// Offsets, compared and moved.
-    pub moves: Vec<Move>,
-}
-
-/// How a commit did not land.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    /// Somebody else moved these (indices into the commit's moves): the files must be dropped and the records read again.
-    #[error("another writer owns {0:?}")]
-    Foreign(Vec<usize>),
-    /// Somebody changed the table's schema or protocol.
-    #[error("version {0} changed the table's schema or protocol")]
-    TableChanged(u64),
-    /// The store failed; nothing is known to be lost. Try the same commit again.
-    #[error(transparent)]
-    Store(#[from] LakeError),
-}
 
 /// What somebody else's version did, as far as we care.
 #[derive(Debug, Default)]
@@ -80,8 +38,12 @@ pub struct DeltaLog {
     /// Ids of the commits read last, so that an own one which landed late is recognised whenever it was read.
     recent: VecDeque<(String, u64)>,
     retry: Duration,
+    /// When the log was looked at last, milliseconds since 1970: a clock that goes on while a machine sleeps.
+    read_ms: i64,
 }
 
+/// How long a head is trusted without another look; far less than any log keeps its entries.
+const TRUSTED: Duration = Duration::from_secs(600);
 /// How many commit ids are remembered.
 const RECENT: usize = 64;
 /// Puts of one commit that fail without a trace before giving the error to the caller.
@@ -90,33 +52,16 @@ const ATTEMPTS: u32 = 4;
 const RETRY: Duration = Duration::from_millis(40);
 
 impl DeltaLog {
-    /// Reads the head: one listing, the newest checkpoint's transactions, the versions after it.
+    /// Reads the head: the newest checkpoint's transactions, the versions after it.
     ///
     /// # Errors
     /// When the log cannot be read or there is none.
     pub async fn open(store: LogStoreRef) -> Result<Self, LakeError> {
-        let mut log = Self { store, next: 0, txns: HashMap::new(), recent: VecDeque::new(), retry: RETRY };
-        let mut newest: Option<u64> = None;
-        let mut checkpoint: Option<(u64, Path)> = None;
-        let objects = log.store.object_store(None);
-        let mut listing = objects.list(Some(log.store.log_path()));
-        while let Some(meta) = listing.try_next().await.map_err(|e| log.error(e.into()))? {
-            let Some((version, rest)) = meta.location.filename().and_then(|name| name.split_once('.')) else { continue };
-            let Ok(version) = version.parse::<u64>() else { continue };
-            match rest {
-                "json" => newest = newest.max(Some(version)),
-                "checkpoint.parquet" if checkpoint.as_ref().is_none_or(|(v, _)| *v < version) => {
-                    checkpoint = Some((version, meta.location));
-                }
-                _ => {}
-            }
-        }
-        let Some(newest) = newest.max(checkpoint.as_ref().map(|(v, _)| *v)) else {
-            return Err(log.error(DeltaTableError::NotATable("there is no log yet".to_owned())));
-        };
-        if let Some((version, path)) = checkpoint {
-            let bytes = async { objects.get(&path).await?.bytes().await }.await.map_err(|e| log.error(e.into()))?;
-            log.txns = checkpoint_txns(bytes).map_err(|e| log.error(e))?;
+        let mut log = Self { store, next: 0, txns: HashMap::new(), recent: VecDeque::new(), retry: RETRY, read_ms: now_ms() };
+        let listing = Listing::of_end(&log.store).await.map_err(|e| log.error(e))?;
+        let newest = listing.newest.ok_or_else(|| no_table(&log.store))?;
+        if let Some((version, files)) = listing.checkpoint_up_to(newest) {
+            log.txns = read_checkpoint(&log.store, files, Wanted::Txns).await?.txns;
             log.next = version + 1;
         }
         while log.next <= newest {
@@ -141,6 +86,18 @@ impl DeltaLog {
     /// When the log cannot be read.
     pub async fn refresh(&mut self) -> Result<(), LakeError> {
         while self.read_next().await?.is_some() {}
+        Ok(())
+    }
+
+    /// Whoever has not looked for long may find the versions that follow cleaned away: the next name would be free, and a commit put
+    /// there would be in the past, where nobody reads it.
+    async fn wake(&mut self) -> Result<(), LakeError> {
+        self.refresh().await?;
+        let hint = listing::hint(&self.store).await.map_err(|e| self.error(e))?;
+        if hint.is_some_and(|hint| hint.version >= self.next) {
+            let fresh = Self::open(self.store.clone()).await?;
+            *self = Self { retry: self.retry, ..fresh };
+        }
         Ok(())
     }
 
@@ -171,6 +128,10 @@ impl DeltaLog {
     pub async fn commit(&mut self, commit: &Commit) -> Result<u64, CommitError> {
         let mut failures = 0;
         let own = commit.id.to_string();
+        if (now_ms() - self.read_ms).unsigned_abs() > TRUSTED.as_millis() as u64 {
+            self.wake().await?;
+        }
+        let mut alive = commit.based_on.unwrap_or_else(|| self.version());
         loop {
             if let Some((_, version)) = self.recent.iter().find(|(id, _)| *id == own) {
                 return Ok(*version);
@@ -184,18 +145,21 @@ impl DeltaLog {
                 }
                 return Err(CommitError::Foreign(foreign));
             }
+            alive = self.still_alive(commit, alive).await?;
             let version = self.next;
             let bytes = encode(commit, version).map_err(|e| self.error(e))?;
             let error = match self.store.write_commit_entry(version, CommitOrBytes::LogBytes(bytes), commit.id).await {
                 Ok(()) => {
                     self.txns.extend(commit.moves.iter().map(|m| (m.app.clone(), m.next)));
+                    self.remember(own, version);
                     self.next += 1;
+                    self.read_ms = now_ms();
                     return Ok(version);
                 }
                 Err(error) => error,
             };
             match self.read_next().await? {
-                Some(winner) if winner.table_changed => return Err(CommitError::TableChanged(version)),
+                Some(winner) if winner.table_changed && !self.is_newest(&own) => return Err(CommitError::TableChanged(version)),
                 Some(_) => {} // our own that had landed, or somebody else's: compare again
                 None => {
                     failures += 1;
@@ -208,40 +172,63 @@ impl DeltaLog {
         }
     }
 
+    /// Whether the files that a commit removes are all still alive, above the version up to which that is known. Other programs do
+    /// not move our transactions; what they removed would be removed again, and its rows come back in the files that replace it.
+    async fn still_alive(&self, commit: &Commit, known: u64) -> Result<u64, CommitError> {
+        if commit.removes.is_empty() {
+            return Ok(known);
+        }
+        let mut known = known;
+        let ours: HashSet<&str> = commit.removes.iter().map(|remove| remove.path.as_str()).collect();
+        while known + 1 < self.next {
+            let version = known + 1;
+            let Some(actions) = read_entry(&self.store, version).await? else { return Err(CommitError::Outdated(version)) };
+            if actions.iter().any(|action| matches!(action, Action::Remove(remove) if ours.contains(remove.path.as_str()))) {
+                return Err(CommitError::Outdated(version));
+            }
+            known = version;
+        }
+        Ok(known)
+    }
+
     /// Reads what others have put, up to a commit of that id; says whether there was anything.
     async fn read_on(&mut self, own: &str) -> Result<bool, CommitError> {
         let from = self.next;
         while let Some(winner) = self.read_next().await? {
+            if self.is_newest(own) {
+                break;
+            }
             if winner.table_changed {
                 return Err(CommitError::TableChanged(self.version()));
-            }
-            if self.recent.back().is_some_and(|(id, _)| id == own) {
-                break;
             }
         }
         Ok(self.next > from)
     }
 
+    /// Whether the version read last is the commit of this id.
+    fn is_newest(&self, own: &str) -> bool {
+        self.recent.back().is_some_and(|(id, version)| id == own && *version == self.version())
+    }
+
+    fn remember(&mut self, id: String, version: u64) {
+        self.recent.push_back((id, version));
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
+    }
+
     /// Reads the version at `next`, if there is one, and takes its transactions over.
     async fn read_next(&mut self) -> Result<Option<Winner>, LakeError> {
         let version = self.next;
-        let Some(bytes) = self.store.read_commit_entry(version).await.map_err(|e| self.error(e))? else { return Ok(None) };
+        let entry = self.store.read_commit_entry(version).await.map_err(|e| self.error(e))?;
+        self.read_ms = now_ms();
+        let Some(bytes) = entry else { return Ok(None) };
         let mut winner = Winner::default();
-        // An entry is there as a whole or not at all: what cannot be read now never will be.
-        let actions = get_actions(version, &bytes).map_err(|e| LakeError::Refused {
-            url: self.store.root_url().to_string(),
-            problem: format!(
-                "version {version} of its log is not understood ({e}): what another program wrote there must be undone, or the table moved away"
-            ),
-        })?;
-        for action in actions {
+        for action in actions(&self.store, version, &bytes)? {
             match action {
                 Action::CommitInfo(info) => {
                     if let Some(id) = info.info.get("txnId").and_then(|v| v.as_str()) {
-                        self.recent.push_back((id.to_owned(), version));
-                        if self.recent.len() > RECENT {
-                            self.recent.pop_front();
-                        }
+                        self.remember(id.to_owned(), version);
                     }
                 }
                 Action::Txn(txn) => winner.txns.push((txn.app_id, txn.version)),
@@ -266,60 +253,38 @@ fn from_transaction(error: TransactionError) -> DeltaTableError {
     }
 }
 
-fn encode(commit: &Commit, version: u64) -> Result<Bytes, DeltaTableError> {
-    let now = chrono::Utc::now().timestamp_millis();
-    let info = CommitInfo {
-        timestamp: Some(now),
-        operation: Some(commit.operation.to_owned()),
-        operation_parameters: Some(HashMap::from([("mode".to_owned(), "Append".into())])),
-        read_version: version.checked_sub(1),
-        is_blind_append: Some(commit.removes.is_empty()),
-        engine_info: Some(concat!("tributary/", env!("CARGO_PKG_VERSION")).to_owned()),
-        info: HashMap::from([("txnId".to_owned(), commit.id.to_string().into())]),
-        ..Default::default()
-    };
-    let mut out = Vec::with_capacity(512 * (1 + commit.adds.len() + commit.moves.len()));
-    let mut put = |action: &Action| -> Result<(), DeltaTableError> {
-        serde_json::to_writer(&mut out, action).map_err(|e| DeltaTableError::generic(format!("cannot write an action: {e}")))?;
-        out.push(b'\n');
-        Ok(())
-    };
-    put(&Action::CommitInfo(info))?;
-    for m in &commit.moves {
-        // No `lastUpdated`: an expired transaction would be forgotten by checkpoints, and with it where a quiet partition is.
-        put(&Action::Txn(Transaction::new(&m.app, m.next)))?;
-    }
-    for add in &commit.adds {
-        put(&Action::Add(add.clone()))?;
-    }
-    for remove in &commit.removes {
-        put(&Action::Remove(remove.clone()))?;
-    }
-    Ok(out.into())
+fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
 }
 
-/// The transactions of a checkpoint: two columns of it.
-fn checkpoint_txns(bytes: Bytes) -> Result<HashMap<String, i64>, DeltaTableError> {
-    use arrow_array::Array;
-    use arrow_array::cast::AsArray;
-    let wrong = |what: &str| DeltaTableError::generic(format!("the checkpoint has {what}"));
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-    let columns = ProjectionMask::columns(reader.parquet_schema(), ["txn.appId", "txn.version"]);
-    let mut txns = HashMap::new();
-    for batch in reader.with_projection(columns).build()? {
-        let batch = batch?;
-        let Some(txn) = batch.column_by_name("txn") else { continue };
-        let txn = txn.as_struct_opt().ok_or_else(|| wrong("a txn column that is no struct"))?;
-        let apps = txn.column_by_name("appId").and_then(|c| c.as_string_opt::<i32>()).ok_or_else(|| wrong("no txn.appId"))?;
-        let versions = txn
-            .column_by_name("version")
-            .and_then(|c| c.as_primitive_opt::<arrow_array::types::Int64Type>())
-            .ok_or_else(|| wrong("no txn.version"))?;
-        for row in 0..batch.num_rows() {
-            if txn.is_valid(row) && apps.is_valid(row) {
-                txns.insert(apps.value(row).to_owned(), versions.value(row));
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::table::ensure_table;
+    use crate::lake::upkeep::checkpoint;
+    use arrow_schema::{DataType, Field, Schema};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_head_that_slept_does_not_commit_into_the_past() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = crate::lake::lake_url(folder.path().to_str().unwrap()).unwrap();
+        let store = crate::lake::table(&lake, "gold.kpi", []).unwrap();
+        let schema = Schema::new(vec![Field::new("page", DataType::Utf8, true)]);
+        ensure_table(&store, "kpi", "", &schema, false, Vec::new()).await.unwrap();
+        let mut sleeper = DeltaLog::open(store.clone()).await.unwrap();
+        let mut other = DeltaLog::open(store.clone()).await.unwrap();
+        for n in 0..5 {
+            let moves = vec![Move { app: "a".to_owned(), expected: (n > 0).then_some(n), next: n + 1 }];
+            other.commit(&Commit { moves, ..Commit::new("TEST", Kind::Note) }).await.unwrap();
         }
+        checkpoint(&store, 1).await.unwrap().unwrap();
+        for version in 0..=5 {
+            std::fs::remove_file(folder.path().join(format!("gold/kpi/_delta_log/{version:020}.json"))).unwrap();
+        }
+        sleeper.read_ms -= 3_600_000;
+        let stale =
+            Commit { moves: vec![Move { app: "a".to_owned(), expected: None, next: 1 }], ..Commit::new("TEST", Kind::Note) };
+        assert!(matches!(sleeper.commit(&stale).await, Err(CommitError::Foreign(found)) if found == [0]));
+        assert_eq!(sleeper.commit(&Commit::new("TEST", Kind::Note)).await.unwrap(), 6);
     }
-    Ok(txns)
 }

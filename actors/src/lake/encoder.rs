@@ -14,12 +14,10 @@ use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
-use serde_json::{Map, Value, json};
 use tributary_core::batch::{Columns, schema};
+use tributary_core::file_stats::delta_stats;
 use tributary_core::stream::{Kind, Stream};
 
 /// Encoding failed: rows not of the stream's schema, a bug.
@@ -64,8 +62,14 @@ struct Open {
 impl Encoder {
     /// For this stream.
     pub fn new(stream: Arc<Stream>) -> Self {
+        let schema = schema(&stream);
+        Self::of_schema(stream, &schema)
+    }
+
+    /// For rows of this schema: the stream's columns in their order, of whatever types, and any others behind them.
+    pub(crate) fn of_schema(stream: Arc<Stream>, schema: &SchemaRef) -> Self {
         let columns = Columns::of(stream.fields.len());
-        let mut fields = schema(&stream).fields().to_vec();
+        let mut fields = schema.fields().to_vec();
         fields.remove(columns.event_date);
         let file_schema = Arc::new(arrow_schema::Schema::new(fields));
         let properties = properties(&stream);
@@ -158,7 +162,7 @@ impl Encoder {
         let mut files = Vec::with_capacity(open.len());
         for (date, mut file) in open {
             let metadata = file.writer.finish().map_err(|e| self.failed(e))?;
-            let stats = delta_stats(&metadata, file.rows).to_string();
+            let stats = delta_stats(&metadata);
             let bytes = std::mem::take(file.writer.inner_mut());
             files.push(Encoded { date, bytes: bytes.into(), rows: file.rows, per_partition: file.per_partition, stats });
         }
@@ -205,55 +209,4 @@ fn properties(stream: &Stream) -> WriterProperties {
         builder = builder.set_column_statistics_enabled(ColumnPath::from(name), EnabledStatistics::None);
     }
     builder.build()
-}
-
-/// Statistics of integers, timestamps and short strings; long strings and bytes have none worth keeping.
-fn delta_stats(metadata: &ParquetMetaData, rows: u64) -> Value {
-    let (mut low, mut high, mut nulls) = (Map::new(), Map::new(), Map::new());
-    // One row group, as the properties say; with several, bounds would have to be merged.
-    if let [group] = metadata.row_groups() {
-        for column in group.columns() {
-            let name = column.column_path().string();
-            let Some(statistics) = column.statistics() else { continue };
-            if let Some(n) = statistics.null_count_opt() {
-                nulls.insert(name.clone(), json!(n));
-            }
-            let is_time = column
-                .column_descr()
-                .logical_type_ref()
-                .is_some_and(|t| matches!(t, parquet::basic::LogicalType::Timestamp { .. }));
-            let bounds = match statistics {
-                Statistics::Int32(s) => s.min_opt().zip(s.max_opt()).map(|(a, b)| (json!(a), json!(b))),
-                Statistics::Int64(s) if is_time => {
-                    s.min_opt().zip(s.max_opt()).and_then(|(a, b)| Some((iso_floor(*a)?, iso_ceiling(*b)?)))
-                }
-                Statistics::Int64(s) => s.min_opt().zip(s.max_opt()).map(|(a, b)| (json!(a), json!(b))),
-                Statistics::ByteArray(s) => s.min_opt().zip(s.max_opt()).and_then(|(a, b)| {
-                    let (a, b) = (a.as_utf8().ok()?, b.as_utf8().ok()?);
-                    let short = s.min_is_exact() && s.max_is_exact() && a.len() <= 32 && b.len() <= 32;
-                    short.then(|| (json!(a), json!(b)))
-                }),
-                _ => None,
-            };
-            if let Some((a, b)) = bounds {
-                low.insert(name.clone(), a);
-                high.insert(name, b);
-            }
-        }
-    }
-    json!({"numRecords": rows, "minValues": low, "maxValues": high, "nullCount": nulls})
-}
-
-/// Delta's statistics hold milliseconds: the lower bound is rounded down, the upper one up.
-fn iso_floor(micros: i64) -> Option<Value> {
-    iso(micros.div_euclid(1000))
-}
-
-fn iso_ceiling(micros: i64) -> Option<Value> {
-    iso(micros.checked_add(999)?.div_euclid(1000))
-}
-
-fn iso(millis: i64) -> Option<Value> {
-    let time = chrono::DateTime::from_timestamp_millis(millis)?;
-    Some(json!(time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)))
 }

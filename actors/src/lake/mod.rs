@@ -2,24 +2,34 @@
 //!
 //! - [`fsync_store`]: local files that are on disk when a put returns.
 //! - [`delta_log`]: commits of constant cost, with offsets compared on the very version they are put after.
-//! - [`table`]: creating, checking and opening a bronze table.
+//! - [`snapshot`]: one version of a table, in memory; [`changes`]: what changed between two; [`history`]: what happened.
+//! - [`table`]: creating and checking tables.
 //! - [`encoder`]: rows to Parquet files, one per event date.
 //! - [`files`]: where they go, and what the log says of them.
 //! - [`offsets`]: what the log says about topics and offsets.
-//! - [`reader`]: bronze read back, by offsets.
+//! - [`reader`]: bronze's rows read back, by offsets.
 //! - [`upkeep`]: checkpoints and log cleanup, beside the commits.
+//! - [`compaction`]: many small files become few; [`vacuum`]: files that nothing needs any more go.
 //!
 //! Every location is a URL; nothing here renames, walks folders or locks locally, so that an object store with conditional put
 //! serves as well as a disk.
 
+pub mod changes;
+mod checkpoint;
+mod commit;
+pub mod compaction;
 pub mod delta_log;
 pub mod encoder;
 pub mod files;
 pub mod fsync_store;
+pub mod history;
+mod listing;
 pub mod offsets;
 pub mod reader;
+pub mod snapshot;
 pub mod table;
 pub mod upkeep;
+pub mod vacuum;
 
 use std::sync::{Arc, Once};
 
@@ -109,10 +119,29 @@ pub fn lake_url(given: &str) -> Result<Url, LakeError> {
 /// # Errors
 /// When the URL cannot be a table.
 pub fn bronze(lake: &Url, stream: &str, options: impl IntoIterator<Item = (String, String)>) -> Result<LogStoreRef, LakeError> {
+    at(lake, &format!("bronze/{stream}/"), options)
+}
+
+/// The log store of a table, by its name in SQL: `silver.user_events`. Loads nothing, creates nothing.
+///
+/// # Errors
+/// When that is no table's name.
+pub fn table(lake: &Url, name: &str, options: impl IntoIterator<Item = (String, String)>) -> Result<LogStoreRef, LakeError> {
+    let is_plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    match name.split_once('.') {
+        Some((layer @ ("bronze" | "silver" | "gold"), table)) if is_plain(table) => {
+            at(lake, &format!("{layer}/{table}/"), options)
+        }
+        _ => Err(LakeError::Location {
+            given: name.to_owned(),
+            problem: "a table is bronze.NAME, silver.NAME or gold.NAME".to_owned(),
+        }),
+    }
+}
+
+fn at(lake: &Url, folder: &str, options: impl IntoIterator<Item = (String, String)>) -> Result<LogStoreRef, LakeError> {
     register_fsync_store();
-    let url = lake
-        .join(&format!("bronze/{stream}/"))
-        .map_err(|e| LakeError::Location { given: lake.to_string(), problem: e.to_string() })?;
+    let url = lake.join(folder).map_err(|e| LakeError::Location { given: lake.to_string(), problem: e.to_string() })?;
     let config = StorageConfig::parse_options(options).map_err(|source| delta_error(&url, source))?;
     logstore_for(&url, config).map_err(|source| delta_error(&url, source))
 }

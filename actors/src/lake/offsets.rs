@@ -1,5 +1,6 @@
 //! What bronze's log says about topics and offsets: the names of application ids, and the tags of files.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 use super::delta_log::DeltaLog;
@@ -19,14 +20,24 @@ pub fn topic_app(topic: &str, topic_id: &str) -> String {
     format!("topic/{topic}#{topic_id}")
 }
 
+/// Application id of a silver table that holds the next offset of bronze which is not in it yet.
+pub fn silver_app(topic: &str, incarnation: i32, partition: i32) -> String {
+    format!("silver/{topic}#{incarnation}/{partition}")
+}
+
 /// The next offsets of all incarnations of a topic: (incarnation, partition) to next offset.
-pub fn ingested(log: &DeltaLog, topic: &str) -> Vec<((i32, i32), i64)> {
-    let prefix = format!("ingest/{topic}#");
+pub fn ingested(txns: &HashMap<String, i64>, topic: &str) -> Vec<((i32, i32), i64)> {
+    next_offsets(txns, "ingest", topic).into_iter().collect()
+}
+
+/// What a table's transactions say of a topic: `ingest` and `first` (bronze), `silver` (silver), by incarnation and partition.
+pub fn next_offsets(txns: &HashMap<String, i64>, kind: &str, topic: &str) -> BTreeMap<(i32, i32), i64> {
+    let prefix = format!("{kind}/{topic}#");
     let parse = |app: &str| -> Option<(i32, i32)> {
         let (incarnation, partition) = app.strip_prefix(&prefix)?.split_once('/')?;
         Some((incarnation.parse().ok()?, partition.parse().ok()?))
     };
-    log.txns().iter().filter_map(|(app, next)| Some((parse(app)?, *next))).collect()
+    txns.iter().filter_map(|(app, next)| Some((parse(app)?, *next))).collect()
 }
 
 /// A topic that the table was filled from, if it is another one.
@@ -53,8 +64,13 @@ pub struct TaggedSpan {
 
 /// `0:100-150:47,3:7-90:83`; from the second incarnation on `0#2:…`.
 pub fn format_spans(incarnation: i32, spans: &[TaggedSpan]) -> String {
-    let mut tag = String::with_capacity(24 * spans.len());
-    for s in spans {
+    format_all(spans.iter().map(|span| (incarnation, *span)))
+}
+
+/// The same for spans of any incarnations.
+pub fn format_all(spans: impl IntoIterator<Item = (i32, TaggedSpan)>) -> String {
+    let mut tag = String::new();
+    for (incarnation, s) in spans {
         if !tag.is_empty() {
             tag.push(',');
         }
@@ -68,22 +84,26 @@ pub fn format_spans(incarnation: i32, spans: &[TaggedSpan]) -> String {
 
 /// The spans of one incarnation in a tag; what does not parse is left out (somebody else wrote it).
 pub fn parse_spans(tag: &str, incarnation: i32) -> Vec<TaggedSpan> {
-    let parse = |part: &str| -> Option<TaggedSpan> {
-        let mut parts = part.split(':');
-        let (place, range, rows) = (parts.next()?, parts.next()?, parts.next()?);
-        let (partition, n) = place.split_once('#').unwrap_or((place, "1"));
-        if n.parse::<i32>().ok()? != incarnation {
-            return None;
-        }
-        let (from, to) = range.split_once('-')?;
-        Some(TaggedSpan {
-            partition: partition.parse().ok()?,
-            from: from.parse().ok()?,
-            to: to.parse().ok()?,
-            rows: rows.parse().ok()?,
-        })
+    tag.split(',').filter_map(parse_span).filter(|(n, _)| *n == incarnation).map(|(_, span)| span).collect()
+}
+
+/// All spans in a tag with their incarnations; none when one of them does not parse.
+pub fn parse_tag(tag: &str) -> Option<Vec<(i32, TaggedSpan)>> {
+    tag.split(',').filter(|part| !part.is_empty()).map(parse_span).collect()
+}
+
+fn parse_span(part: &str) -> Option<(i32, TaggedSpan)> {
+    let mut parts = part.split(':');
+    let (place, range, rows) = (parts.next()?, parts.next()?, parts.next()?);
+    let (partition, n) = place.split_once('#').unwrap_or((place, "1"));
+    let (from, to) = range.split_once('-')?;
+    let span = TaggedSpan {
+        partition: partition.parse().ok()?,
+        from: from.parse().ok()?,
+        to: to.parse().ok()?,
+        rows: rows.parse().ok()?,
     };
-    tag.split(',').filter_map(parse).collect()
+    Some((n.parse().ok()?, span))
 }
 
 /// What bronze knows of a topic's identity.
@@ -122,5 +142,7 @@ mod tests {
             assert_eq!(parse_spans(&format_spans(n, &spans), n + 1), []);
         }
         assert_eq!(parse_spans("nonsense,0:1-2,0:a-b:3", 1), []);
+        assert_eq!(parse_tag("0:1-2:1,3#2:5-6:0").map(|spans| spans.len()), Some(2));
+        assert_eq!(parse_tag("0:1-2:1,nonsense"), None);
     }
 }

@@ -1,21 +1,54 @@
-//! Creating a bronze table, and refusing one that is not what the stream declares.
+//! Creating tables, and refusing a bronze table that is not what its stream declares.
 //!
-//! Tables are reader 1 / writer 2 without features, so that every engine reads them. Opening one is retried: a listing beside a
-//! busy writer is not atomic.
+//! Tables are reader 1 / writer 2 without features, so that every engine reads them.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use deltalake::kernel::{DataType, PrimitiveType, Snapshot, StructField};
+use arrow_schema::Schema;
+use delta_kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake::DeltaTableError;
+use deltalake::kernel::{DataType, Metadata, MetadataExt, PrimitiveType, StructField, StructType};
 use deltalake::logstore::LogStoreRef;
 use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::SaveMode;
 use tributary_core::stream::{Kind, Stream};
+use tributary_core::table::DATE_COLUMN;
 
+use super::snapshot::Snapshot;
 use super::{LakeError, delta_error};
 
-/// How often a table is opened before its error counts.
-const OPEN_ATTEMPTS: u32 = 5;
+/// How far back a table can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Log entries stay this long, once a checkpoint stands for them.
+    pub log: Duration,
+    /// Files that were removed stay this long.
+    pub removed: Duration,
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Retention {
+    /// Bronze has a commit per second: a day of log is enough for time travel over a table that only grows.
+    pub const BRONZE: Self = Self { log: DAY, removed: DAY };
+
+    /// Silver and gold: so many days.
+    pub fn days(days: u32) -> Self {
+        Self { log: DAY * days, removed: DAY * days }
+    }
+
+    /// As table properties. Checkpoints and cleanup are ours; other programs that write the table keep to it, too.
+    pub fn properties(self) -> Vec<(String, String)> {
+        let interval = |d: Duration| format!("interval {} hours", d.as_secs().div_ceil(3600));
+        vec![
+            ("delta.logRetentionDuration".to_owned(), interval(self.log)),
+            ("delta.deletedFileRetentionDuration".to_owned(), interval(self.removed)),
+            ("delta.checkpointInterval".to_owned(), "100".to_owned()),
+        ]
+    }
+}
+
 /// Expired transactions vanish from checkpoints, and with them the offsets of quiet partitions.
 const FORBIDDEN_PROPERTY: &str = "delta.setTransactionRetentionDuration";
 
@@ -48,55 +81,121 @@ pub fn columns(stream: &Stream) -> Vec<StructField> {
         .collect()
 }
 
-/// Creates the table unless it exists, then checks it.
+/// Creates a bronze table unless it exists, then checks it.
 ///
 /// # Errors
 /// [`LakeError::Refused`] when the table that exists cannot hold the stream; [`LakeError::Delta`] when it cannot be read or made.
 pub async fn ensure(store: &LogStoreRef, stream: &Stream) -> Result<(), LakeError> {
-    let url = store.root_url();
-    if !store.is_delta_table_location().await.map_err(|e| delta_error(url, e))? {
-        let created = CreateBuilder::new()
-            .with_log_store(store.clone())
-            .with_table_name(&stream.name)
-            .with_comment(&stream.description)
-            .with_columns(columns(stream))
-            .with_partition_columns(["event_date"])
-            .with_configuration(HashMap::from([
-                // Checkpoints and cleanup are ours; a day of log is enough for time travel over an append-only table.
-                ("delta.logRetentionDuration".to_owned(), Some("interval 1 days".to_owned())),
-                ("delta.checkpointInterval".to_owned(), Some("100".to_owned())),
-            ]))
-            .with_save_mode(SaveMode::Ignore)
-            .await;
-        match created {
-            Ok(_) => tracing::info!(table = %url, "created"),
-            // Another instance was first.
-            Err(error) if store.is_delta_table_location().await.is_ok_and(|exists| exists) => {
-                tracing::debug!(table = %url, %error, "somebody else created it");
-            }
-            Err(error) => return Err(delta_error(url, error)),
-        }
-    }
-    check(store, stream).await
+    create(store, &stream.name, &stream.description, columns(stream), true, Retention::BRONZE.properties()).await?;
+    check(&Snapshot::open(store).await?, stream)
 }
 
-async fn check(store: &LogStoreRef, stream: &Stream) -> Result<(), LakeError> {
+/// Creates a table with these columns unless there is one, and returns what there is: its columns may be others.
+///
+/// # Errors
+/// [`LakeError::Refused`] when the columns cannot be Delta's, or the table that exists is not one that may be written here.
+pub async fn ensure_table(
+    store: &LogStoreRef,
+    name: &str,
+    description: &str,
+    schema: &Schema,
+    by_date: bool,
+    configuration: Vec<(String, String)>,
+) -> Result<Snapshot, LakeError> {
+    let columns = delta_schema(store, schema)?.fields().cloned().collect();
+    create(store, name, description, columns, by_date, configuration).await?;
+    let snapshot = Snapshot::open(store).await?;
+    writable(&snapshot)?;
+    Ok(snapshot)
+}
+
+/// The metadata that gives a table these columns, to be put in the commit that brings rows of them; none when it has them.
+///
+/// # Errors
+/// When the columns cannot be Delta's.
+pub fn redefine(snapshot: &Snapshot, schema: &Schema, by_date: bool) -> Result<Option<Metadata>, LakeError> {
+    let store = snapshot.store();
+    let wanted = delta_schema(store, schema)?;
+    let refuse = |e: &dyn std::fmt::Display| refused(store, format!("its columns cannot be changed: {e}"));
+    let is_same = snapshot.metadata().parse_schema().map_err(|e| refuse(&e))? == wanted && snapshot.by_date() == by_date;
+    if is_same {
+        return Ok(None);
+    }
+    let columns: Vec<&str> = by_date.then_some(DATE_COLUMN).into_iter().collect();
+    let metadata = snapshot.metadata().clone().with_schema(&wanted).map_err(|e| refuse(&e))?;
+    let partitioned = serde_json::to_value(&metadata).and_then(|mut value| {
+        value["partitionColumns"] = columns.into();
+        serde_json::from_value(value)
+    });
+    partitioned.map(Some).map_err(|e| refuse(&e))
+}
+
+fn delta_schema(store: &LogStoreRef, schema: &Schema) -> Result<StructType, LakeError> {
+    // Every column may be null: other engines' files then fit, too. What Arrow knows beyond the type is not the table's.
+    let fields = schema.fields().iter().map(|f| arrow_schema::Field::new(f.name(), f.data_type().clone(), true));
+    let plain = Schema::new(fields.collect::<Vec<_>>());
+    (&plain).try_into_kernel().map_err(|e| refused(store, format!("no table can have these columns: {e}")))
+}
+
+async fn create(
+    store: &LogStoreRef,
+    name: &str,
+    description: &str,
+    columns: Vec<StructField>,
+    by_date: bool,
+    configuration: Vec<(String, String)>,
+) -> Result<(), LakeError> {
     let url = store.root_url();
-    let snapshot = open(store).await?;
-    let refuse = |problem: String| LakeError::Refused { url: url.to_string(), problem };
-    let (reader, writer) = (snapshot.protocol().min_reader_version(), snapshot.protocol().min_writer_version());
+    let exists = || store.is_delta_table_location();
+    if exists().await.map_err(|e| delta_error(url, e))? {
+        return Ok(());
+    }
+    let configuration: HashMap<String, Option<String>> = configuration.into_iter().map(|(k, v)| (k, Some(v))).collect();
+    let created = CreateBuilder::new()
+        .with_log_store(store.clone())
+        .with_table_name(name)
+        .with_comment(description)
+        .with_columns(columns)
+        .with_partition_columns(by_date.then_some(DATE_COLUMN))
+        .with_configuration(configuration)
+        .with_save_mode(SaveMode::Ignore)
+        .await;
+    match created {
+        Ok(_) => tracing::info!(table = %url, "created"),
+        // Another instance was first.
+        Err(error) if exists().await.is_ok_and(|exists| exists) => {
+            tracing::debug!(table = %url, %error, "somebody else created it");
+        }
+        Err(error) => return Err(delta_error(url, error)),
+    }
+    Ok(())
+}
+
+/// Whether a table may be written here at all.
+fn writable(snapshot: &Snapshot) -> Result<(), LakeError> {
+    let (reader, writer) = snapshot.protocol();
     if reader > 1 || writer > 2 {
-        return Err(refuse(format!(
-            "it has reader version {reader} and writer version {writer}; at most 1 and 2 are written here: move it away or use another lake"
-        )));
+        return Err(refused(
+            snapshot.store(),
+            format!(
+                "it has reader version {reader} and writer version {writer}; at most 1 and 2 are written here: move it away or use another lake"
+            ),
+        ));
     }
     if snapshot.metadata().configuration().contains_key(FORBIDDEN_PROPERTY) {
-        return Err(refuse(format!("it sets {FORBIDDEN_PROPERTY}, which makes offsets expire: unset it")));
+        return Err(refused(snapshot.store(), format!("it sets {FORBIDDEN_PROPERTY}, which makes offsets expire: unset it")));
     }
-    if snapshot.metadata().partition_columns() != ["event_date"] {
-        return Err(refuse(format!("it is partitioned by {:?}, not by event_date", snapshot.metadata().partition_columns())));
+    Ok(())
+}
+
+fn check(snapshot: &Snapshot, stream: &Stream) -> Result<(), LakeError> {
+    writable(snapshot)?;
+    let refuse = |problem: String| refused(snapshot.store(), problem);
+    if !snapshot.by_date() {
+        return Err(refuse(format!("it is partitioned by {:?}, not by {DATE_COLUMN}", snapshot.partition_columns())));
     }
-    let schema = snapshot.schema();
+    let schema =
+        snapshot.metadata().parse_schema().map_err(|e| delta_error(snapshot.store().root_url(), DeltaTableError::from(e)))?;
     for column in columns(stream) {
         match schema.field(&column.name) {
             None => {
@@ -117,18 +216,6 @@ async fn check(store: &LogStoreRef, stream: &Stream) -> Result<(), LakeError> {
     Ok(())
 }
 
-/// Reads protocol, schema and configuration (no files), trying again when the listing was torn.
-async fn open(store: &LogStoreRef) -> Result<Snapshot, LakeError> {
-    let mut attempt = 1;
-    loop {
-        match Snapshot::try_new(store.as_ref(), None).await {
-            Ok(snapshot) => return Ok(snapshot),
-            Err(error) if attempt >= OPEN_ATTEMPTS => return Err(delta_error(store.root_url(), error)),
-            Err(error) => {
-                tracing::debug!(%error, attempt, "opening the table again");
-                tokio::time::sleep(Duration::from_millis(30 << attempt)).await;
-                attempt += 1;
-            }
-        }
-    }
+fn refused(store: &LogStoreRef, problem: String) -> LakeError {
+    LakeError::Refused { url: store.root_url().to_string(), problem }
 }

@@ -1,36 +1,36 @@
 //! Checkpoints and log cleanup, beside the commits and never in their way.
 //!
-//! Runs on a small multi-thread runtime of its own: the kernel blocks, and wants such a runtime. A failure is counted and tried again
-//! at the next turn; commits do not notice.
+//! Runs on a small runtime of its own. A failure is counted and tried again at the next turn; commits do not notice.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use deltalake::DeltaTableError;
 use deltalake::logstore::LogStoreRef;
 use deltalake::protocol::checkpoints::cleanup_expired_logs_for;
-use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use tokio::runtime::Runtime;
 
+pub use super::checkpoint::write::Written;
+use super::listing::Listing;
+use super::{LakeError, checkpoint, delta_error};
 use crate::telemetry::StreamMeter;
 
 /// Commits between two checkpoints, at least.
 pub const CHECKPOINT_EVERY: u64 = 100;
-/// A checkpoint lists every file, so the longer the table, the longer the way to the next: each commit pays for so many entries.
-const ENTRIES_PER_COMMIT: u64 = 50;
+/// A checkpoint lists every file, so the more there are, the longer the way to the next: each commit pays for so many actions.
+const ACTIONS_PER_COMMIT: u64 = 50;
 /// Checkpoints that stay whatever their age: who reads the table through the one before the newest must be able to end.
 const NEWEST_CHECKPOINTS: usize = 2;
 /// Of the older ones, from which earlier versions are read, the oldest stays and one for each of these.
 const CHECKPOINT_SPACING: Duration = Duration::from_secs(6 * 3600);
 /// Log entries older than this, and covered by a checkpoint, are deleted.
 const LOG_RETENTION: Duration = Duration::from_secs(86_400);
-const ATTEMPTS: u32 = 4;
 
-/// The runtime for work that blocks: checkpoints now, batch work later.
+/// The runtime for work beside the commits.
 ///
 /// # Errors
 /// When threads cannot be had.
@@ -51,37 +51,46 @@ pub struct Upkeep {
     store: LogStoreRef,
     meter: StreamMeter,
     done: u64,
+    /// Commits to the next checkpoint, by what the last one cost.
+    every: Arc<AtomicU64>,
     running: Arc<AtomicBool>,
 }
 
 impl Upkeep {
     /// For a table whose newest version is `version`.
     pub fn new(store: LogStoreRef, meter: StreamMeter, version: u64) -> Self {
-        Self { store, meter, done: version - version % every(version), running: Arc::default() }
+        let every = Arc::new(AtomicU64::new(CHECKPOINT_EVERY));
+        Self { store, meter, done: version - version % CHECKPOINT_EVERY, every, running: Arc::default() }
     }
 
     /// Call after each commit: starts a checkpoint when one is due and none is running.
     pub fn committed(&mut self, version: u64) {
-        if version < self.done + every(version) {
+        if version < self.done + self.every.load(Ordering::Relaxed) {
             return;
         }
         let Ok(runtime) = runtime() else { return };
         if self.running.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.done = version - version % every(version);
-        let (store, meter, running) = (self.store.clone(), self.meter.clone(), Arc::clone(&self.running));
+        self.done = version - version % CHECKPOINT_EVERY;
+        let (store, meter) = (self.store.clone(), self.meter.clone());
+        let (every, running) = (Arc::clone(&self.every), Arc::clone(&self.running));
         runtime.spawn(async move {
-            let outcome = match checkpoint(&store).await {
-                Ok(at) => match clean(&store, at).await {
-                    Ok(()) => "done",
-                    Err(error) => {
-                        tracing::warn!(%error, table = %store.root_url(), "cannot clean the log; next time again");
-                        "cleanup_failed"
+            let outcome = match checkpoint(&store, 1).await {
+                Ok(written) => {
+                    if let Some(written) = written {
+                        every.store(commits_per_checkpoint(written.actions), Ordering::Relaxed);
                     }
-                },
+                    match clean_log(&store, LOG_RETENTION).await {
+                        Ok(_) => "done",
+                        Err(error) => {
+                            tracing::warn!(%error, table = %store.root_url(), "cannot clean the log; next time again");
+                            "cleanup_failed"
+                        }
+                    }
+                }
                 Err(error) => {
-                    tracing::warn!(error, table = %store.root_url(), "cannot write a checkpoint; next time again");
+                    tracing::warn!(%error, table = %store.root_url(), "cannot write a checkpoint; next time again");
                     "failed"
                 }
             };
@@ -91,70 +100,75 @@ impl Upkeep {
     }
 }
 
-/// Commits to the next checkpoint, in whole steps of the least.
-fn every(version: u64) -> u64 {
-    (version / ENTRIES_PER_COMMIT / CHECKPOINT_EVERY).max(1) * CHECKPOINT_EVERY
+/// Commits to the next checkpoint after one of so many actions, in whole steps of the least.
+pub fn commits_per_checkpoint(actions: u64) -> u64 {
+    (actions / ACTIONS_PER_COMMIT / CHECKPOINT_EVERY).max(1) * CHECKPOINT_EVERY
 }
 
-async fn checkpoint(store: &LogStoreRef) -> Result<u64, String> {
-    let mut attempt = 1;
-    loop {
-        let store = store.clone();
-        let handle = tokio::runtime::Handle::current();
-        let written = tokio::task::spawn_blocking(move || {
-            let _inside = handle.enter();
-            let engine = store.engine(None);
-            let snapshot = delta_kernel::Snapshot::builder_for(store.root_url().as_str()).build(engine.as_ref())?;
-            let version = snapshot.version();
-            snapshot.checkpoint(engine.as_ref(), None).map(|_| version)
-        })
-        .await;
-        match written {
-            Ok(Ok(version)) => return Ok(version),
-            // The listing was torn by a commit beside it.
-            Ok(Err(_)) if attempt < ATTEMPTS => {
-                tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
-                attempt += 1;
-            }
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(join) => return Err(join.to_string()),
-        }
+/// Writes a checkpoint of the newest version, unless fewer than so many versions came since the last one.
+///
+/// # Errors
+/// When the log cannot be read or written; or it has what no checkpoint is written of here.
+pub async fn checkpoint(store: &LogStoreRef, at_least: u64) -> Result<Option<Written>, LakeError> {
+    let listing = Listing::of_end(store).await.map_err(|e| delta_error(store.root_url(), e))?;
+    let last = listing.checkpoints.keys().next_back().map_or(0, |version| version + 1);
+    if listing.newest.map_or(0, |newest| newest + 1).saturating_sub(last) < at_least {
+        return Ok(None);
     }
+    let written = checkpoint::write::write(store).await?;
+    if let Some(written) = written {
+        tracing::debug!(?written, table = %store.root_url(), "checkpoint written");
+    }
+    Ok(written)
 }
 
-async fn clean(store: &LogStoreRef, version: u64) -> Result<(), deltalake::DeltaTableError> {
-    let cutoff = chrono::Utc::now().timestamp_millis() - LOG_RETENTION.as_millis() as i64;
-    let deleted = cleanup_expired_logs_for(version, store.as_ref(), cutoff, None).await?;
-    let superseded = superseded_checkpoints(store).await?;
+/// Deletes log entries older than `retention` that a checkpoint stands for, and checkpoints that others have superseded. Returns how
+/// many files went.
+///
+/// # Errors
+/// When the log cannot be listed or a file not deleted.
+pub async fn clean_log(store: &LogStoreRef, retention: Duration) -> Result<usize, LakeError> {
+    clean(store, retention).await.map_err(|e| delta_error(store.root_url(), e))
+}
+
+async fn clean(store: &LogStoreRef, retention: Duration) -> Result<usize, DeltaTableError> {
+    let Some(newest) = Listing::of_end(store).await?.checkpoints.keys().next_back().copied() else { return Ok(0) };
+    let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+    let cutoff = Utc::now().timestamp_millis().saturating_sub(retention);
+    let deleted = cleanup_expired_logs_for(newest, store.as_ref(), cutoff, None).await?;
+    let superseded = superseded_checkpoints(&Listing::whole(store).await?);
     let objects = store.object_store(None);
     for path in &superseded {
-        objects.delete(path).await?;
+        match objects.delete(path).await {
+            // Another instance cleans the same log.
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     if deleted + superseded.len() > 0 {
         tracing::debug!(deleted, checkpoints = superseded.len(), table = %store.root_url(), "old log entries deleted");
     }
-    Ok(())
+    Ok(deleted + superseded.len())
 }
 
 /// Checkpoints that nobody needs any more. Only those in one file, which are ours.
-async fn superseded_checkpoints(store: &LogStoreRef) -> Result<Vec<Path>, deltalake::DeltaTableError> {
-    let objects = store.object_store(None);
-    let mut found: BTreeMap<u64, ObjectMeta> = BTreeMap::new();
-    let mut listing = objects.list(Some(store.log_path()));
-    while let Some(meta) = listing.try_next().await? {
-        let Some((version, "checkpoint.parquet")) = meta.location.filename().and_then(|n| n.split_once('.')) else { continue };
-        if let Ok(version) = version.parse() {
-            found.insert(version, meta);
-        }
-    }
+fn superseded_checkpoints(listing: &Listing) -> Vec<Path> {
+    let found: Vec<&ObjectMeta> = listing
+        .checkpoints
+        .values()
+        .filter_map(|files| match &files[..] {
+            [one] => Some(one),
+            _ => None,
+        })
+        .collect();
     let last = found.len().saturating_sub(NEWEST_CHECKPOINTS);
     let mut kept: Option<DateTime<Utc>> = None;
-    let spaced = found.into_values().take(last).filter(|meta| {
+    let spaced = found.into_iter().take(last).filter(|meta| {
         let superseded = kept.is_some_and(|at| (meta.last_modified - at).to_std().unwrap_or_default() < CHECKPOINT_SPACING);
         if !superseded {
             kept = Some(meta.last_modified);
         }
         superseded
     });
-    Ok(spaced.map(|meta| meta.location).collect())
+    spaced.map(|meta| meta.location.clone()).collect()
 }

@@ -10,6 +10,7 @@ pub mod payments;
 pub mod postgres;
 pub mod probe;
 pub mod proxy;
+pub mod rewriter;
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! Checkpoints: written beside the commits, and nothing is forgotten through them.
 
 use tributary_actors::lake::delta_log::DeltaLog;
-use tributary_actors::lake::reader::live_files;
+use tributary_actors::lake::snapshot::Snapshot;
 use tributary_actors::lake::upkeep::{CHECKPOINT_EVERY, Upkeep};
 use tributary_actors::telemetry::StreamMeter;
 
@@ -57,8 +57,10 @@ async fn a_head_read_through_a_checkpoint_knows_all_offsets_and_tags() {
     let again = DeltaLog::open(table.store.clone()).await.unwrap();
     assert_eq!(again.txns().iter().map(|(a, n)| (a.clone(), *n)).collect::<std::collections::BTreeMap<_, _>>(), truth);
     assert_eq!(again.version(), log.version());
-    let by_checkpoint = live_files(&table.store).await.unwrap().into_iter().map(|file| (file.path, file.spans)).collect();
+    let snapshot = Snapshot::open(&table.store).await.unwrap();
+    let by_checkpoint = snapshot.files().values().map(|f| (f.path.clone(), f.tags.get("tributary.spans").cloned())).collect();
     assert_eq!(tags(by_checkpoint), by_log);
+    assert_eq!((snapshot.version(), snapshot.txns()), (again.version(), again.txns()));
 
     let mut heir = again;
     let next = commit(&heir, &[(9, 77, 80)]);

@@ -1,10 +1,19 @@
 //! Commits on real files: chains, races, strangers.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow_schema::{DataType, Field, Schema};
 use deltalake::kernel::transaction::TransactionError;
 use deltalake::logstore::CommitOrBytes;
-use tributary_actors::lake::delta_log::{CommitError, DeltaLog};
+use object_store::path::Path;
+use object_store::{ObjectStore, PutOptions, PutPayload, PutResult, Result};
+use tributary_actors::lake::delta_log::{Commit, CommitError, DeltaLog, Kind, Move};
+use tributary_actors::lake::fsync_store::FsyncStore;
+use tributary_actors::lake::snapshot::Snapshot;
+use tributary_actors::lake::table::redefine;
 use uuid::Uuid;
 
+use crate::common::intercepted::{Between, Intercepted};
 use crate::common::lake::{Table, verify_chain, versions};
 use crate::common::payments::stream;
 use crate::{app, commit};
@@ -166,4 +175,41 @@ async fn a_log_with_a_gap_is_an_error_that_names_it() {
     std::fs::remove_file(table.root().join("_delta_log/00000000000000000002.json")).unwrap();
     let Err(error) = DeltaLog::open(table.store.clone()).await else { panic!("it was opened") };
     assert!(error.to_string().contains("version 2 is missing"), "{error}");
+}
+
+/// The answer to a put of a log entry is lost, once.
+#[derive(Debug, Default)]
+struct Forgetful(AtomicBool);
+
+#[async_trait::async_trait]
+impl Between for Forgetful {
+    async fn put(&self, inner: &dyn ObjectStore, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let done = inner.put_opts(location, payload, opts).await?;
+        if location.as_ref().ends_with(".json") && !self.0.swap(true, Ordering::Relaxed) {
+            return Err(object_store::Error::Generic { store: "forgetful", source: "no answer".into() });
+        }
+        Ok(done)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_changes_the_columns_is_not_told_of_it_but_all_others_are() {
+    let table = Table::new(&stream()).await;
+    let mut other = DeltaLog::open(table.store.clone()).await.unwrap();
+    let store = table.through(Intercepted::new(FsyncStore::new(), Forgetful::default()));
+    let mut log = DeltaLog::open(store).await.unwrap();
+    let snapshot = Snapshot::open(&table.store).await.unwrap();
+    assert!(redefine(&snapshot, snapshot.schema(), true).unwrap().is_none(), "there is nothing to change");
+    let kpi = Schema::new(vec![Field::new("page", DataType::Utf8, false), Field::new("purchases", DataType::Int64, false)]);
+    let metadata = redefine(&snapshot, &kpi, false).unwrap();
+    assert!(metadata.is_some());
+    let moves = vec![Move { app: "gold/kpi@x@1".to_owned(), expected: None, next: 7 }];
+    let rebuilt = Commit { metadata, moves, ..Commit::new("WRITE", Kind::Replace(None)) };
+    assert_eq!(log.commit(&rebuilt).await.unwrap(), 1);
+    let now = Snapshot::open(&table.store).await.unwrap();
+    assert_eq!((now.by_date(), now.schema().fields().len(), now.id()), (false, 2, snapshot.id()));
+    assert_eq!(now.metadata().configuration(), snapshot.metadata().configuration());
+    assert_eq!(log.commit(&Commit::new("WRITE", Kind::Note)).await.unwrap(), 2);
+    let theirs = commit(&other, &[(0, 0, 5)]);
+    assert!(matches!(other.commit(&theirs).await, Err(CommitError::TableChanged(1))));
 }

@@ -5,10 +5,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tributary_actors::lake::delta_log::{Commit, DeltaLog};
+use tributary_actors::lake::delta_log::{Commit, DeltaLog, Kind};
 use tributary_actors::lake::encoder::Encoder;
 use tributary_actors::lake::{bronze, files, lake_url};
-use uuid::Uuid;
 
 use crate::common::lake::{Table, rows, verify_chain, versions};
 use crate::common::payments::{batch, stream};
@@ -38,7 +37,7 @@ async fn the_process_that_is_killed() {
         let spans = ranges.map(|(p, range)| span(p, range.start, range.end, 0));
         let moves = commit(&log, &spans.map(|s| (s.partition, s.from, s.to))).moves;
         let adds = cut.iter().zip(&paths).map(|(file, path)| files::add(file, path, 1, &spans)).collect();
-        log.commit(&Commit { id: Uuid::new_v4(), operation: "TEST", adds, removes: Vec::new(), moves }).await.unwrap();
+        log.commit(&Commit { adds, moves, ..Commit::new("TEST", Kind::Append) }).await.unwrap();
     }
 }
 

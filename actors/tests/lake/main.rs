@@ -7,13 +7,17 @@ mod common;
 
 mod checkpoints;
 mod commits;
+mod compactions;
 mod encoder;
 mod faults;
 mod killed;
 mod power;
+mod readers;
+mod snapshots;
+mod vacuums;
 
 use deltalake::kernel::Add;
-use tributary_actors::lake::delta_log::{Commit, DeltaLog, Move};
+use tributary_actors::lake::delta_log::{Commit, DeltaLog, Kind, Move};
 use tributary_actors::lake::offsets::{SPANS_TAG, TaggedSpan, format_spans, ingest_app};
 use uuid::Uuid;
 
@@ -41,5 +45,5 @@ fn commit(log: &DeltaLog, spans: &[(i32, i64, i64)]) -> Commit {
         tags: Some([(SPANS_TAG.to_owned(), Some(format_spans(1, &tagged)))].into()),
         ..Default::default()
     };
-    Commit { id: Uuid::new_v4(), operation: "TEST", adds: vec![add], removes: Vec::new(), moves: moves.collect() }
+    Commit { adds: vec![add], moves: moves.collect(), ..Commit::new("TEST", Kind::Append) }
 }

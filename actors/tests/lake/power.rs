@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use tributary_actors::lake::delta_log::{Commit, DeltaLog};
+use tributary_actors::lake::delta_log::{Commit, DeltaLog, Kind};
 use tributary_actors::lake::encoder::Encoder;
 use tributary_actors::lake::files;
 use tributary_actors::lake::fsync_store::{Observer, Step};
@@ -110,8 +110,7 @@ async fn a_power_cut_at_any_step_leaves_no_entry_without_its_files() {
         let spans = [span(0, from, range.end, 0), span(1, n * 50, n * 50 + 50, 0)].map(|s| s.above_floor(Leg::Bronze));
         let moves = commit(&log, &spans.map(|s| (s.partition, s.from, s.to))).moves;
         let adds = cut.iter().zip(&paths).map(|(file, path)| files::add(file, path, 1, &spans)).collect();
-        let version =
-            log.commit(&Commit { id: uuid::Uuid::new_v4(), operation: "TEST", adds, removes: Vec::new(), moves }).await.unwrap();
+        let version = log.commit(&Commit { adds, moves, ..Commit::new("TEST", Kind::Append) }).await.unwrap();
         let entry = table.root().join(format!("_delta_log/{version:020}.json"));
         let mut disk = disk.lock().unwrap();
         assert_eq!(
