@@ -138,7 +138,7 @@ impl Target {
     }
 
     /// Adds rows alone: what calls it answers for the offsets.
-    pub(super) async fn add_rows(&self, connection: &mut PgConnection, cells: Cells) -> Result<(), ServingError> {
+    pub(crate) async fn add_rows(&self, connection: &mut PgConnection, cells: Cells) -> Result<(), ServingError> {
         let mut cells: Vec<(Key, i128)> = cells.into_iter().collect();
         if cells.len() > CELLS {
             // One order for all instances, over statements too. The last ones are taken first.

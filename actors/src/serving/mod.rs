@@ -4,12 +4,22 @@
 //! - [`offsets`]: where the windows are, per partition.
 //! - [`merge`]: the transaction that adds deltas and moves offsets.
 //! - [`refill`], [`new_windows`]: what the windows take from bronze.
+//! - [`lease`]: who leads. [`history`]: runs, their tasks and what they said. [`publish`]: gold, for whoever asks PostgreSQL.
+//! - [`retention`]: what is old goes.
+//! - [`replays`]: which replays of bronze they have taken. `windows`: their rows, read and put right.
 
+pub mod history;
+pub mod lease;
 pub mod merge;
 pub mod new_windows;
 pub mod offsets;
+pub mod publish;
 pub mod refill;
+pub mod replays;
+pub mod retention;
 pub mod sql;
+pub mod tested;
+pub(crate) mod windows;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -70,6 +80,25 @@ pub async fn connect(url: &str) -> Result<PgConnection, ServingError> {
     }
 }
 
+/// Brings the tables that do not depend on declarations up to date; one instance at a time.
+///
+/// # Errors
+/// When the database refuses, or has been migrated by a newer version.
+pub async fn migrate(connection: &mut PgConnection) -> Result<(), ServingError> {
+    sqlx::migrate!("../sql/migrations")
+        .run(connection)
+        .await
+        .map_err(|e| ServingError { doing: "migrating the database", source: e.into() })
+}
+
+/// What time it is there.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn now(connection: &mut PgConnection) -> Result<chrono::DateTime<chrono::Utc>, ServingError> {
+    sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(connection).await.map_err(ServingError::new("asking for the time"))
+}
+
 /// Brings the database up to what this stream needs: migrations (one instance at a time), then its window tables. Returns the windows
 /// whose tables are left to be [added](new_windows), because the stream was counted before they were declared.
 ///
@@ -77,10 +106,7 @@ pub async fn connect(url: &str) -> Result<PgConnection, ServingError> {
 /// When the database cannot be reached or refuses.
 pub async fn prepare(url: &str, stream: &Stream) -> Result<Vec<Window>, ServingError> {
     let mut connection = connect(url).await?;
-    sqlx::migrate!("../sql/migrations")
-        .run(&mut connection)
-        .await
-        .map_err(|e| ServingError { doing: "migrating the database", source: e.into() })?;
+    migrate(&mut connection).await?;
     let doing = || ServingError::new("creating the window tables");
     let mut transaction = connection.begin().await.map_err(doing())?;
     lock_tables(&mut transaction).await?;
@@ -100,7 +126,7 @@ pub async fn prepare(url: &str, stream: &Stream) -> Result<Vec<Window>, ServingE
 }
 
 /// Two sessions may both find a table missing: IF NOT EXISTS is no lock. This one is let go of with the transaction.
-async fn lock_tables(transaction: &mut PgConnection) -> Result<(), ServingError> {
+pub(crate) async fn lock_tables(transaction: &mut PgConnection) -> Result<(), ServingError> {
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(TABLES_LOCK)
         .execute(transaction)
@@ -136,7 +162,7 @@ async fn check_window(connection: &mut PgConnection, stream: &Stream, window: &W
 }
 
 /// Windows without a table.
-async fn missing_windows(connection: &mut PgConnection, stream: &Stream) -> Result<Vec<Window>, ServingError> {
+pub(crate) async fn missing_windows(connection: &mut PgConnection, stream: &Stream) -> Result<Vec<Window>, ServingError> {
     let there: Vec<String> = sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'realtime'")
         .fetch_all(connection)
         .await

@@ -8,16 +8,18 @@ use std::sync::Arc;
 
 use deltalake::logstore::LogStoreRef;
 use sqlx::{Connection, Executor};
+use tributary_core::replay::replay_app;
 use tributary_core::span::Span;
 use tributary_core::stream::{Stream, Window};
 use tributary_core::window::Cells;
 
 use super::merge::Target;
 use super::refill::{RefillError, fold_bronze};
-use super::{ServingError, connect, lock_tables, missing_windows, offsets, sql};
+use super::{ServingError, connect, lock_tables, missing_windows, offsets, replays, sql};
 use crate::lake::delta_error;
 use crate::lake::delta_log::DeltaLog;
 use crate::lake::offsets::ingest_app;
+use crate::repair::bronze::Bronze;
 
 /// Per incarnation and partition, a next offset.
 type Counted = BTreeMap<(i32, i32), i64>;
@@ -32,11 +34,21 @@ pub async fn add(stream: &Stream, windows: Vec<Window>, store: &LogStoreRef, dat
     let mut connection = connect(database_url).await?;
     let counted = offsets::all(&mut connection, &stream.name).await?;
     let skipped = offsets::skipped(&mut connection, &stream.name).await?;
+    let replayed = replayed(stream, store).await?;
     let cells = count(&added, store, &counted, &skipped).await?;
 
     let doing = || ServingError::new("adding windows");
     let mut transaction = connection.begin().await.map_err(doing())?;
     lock_tables(&mut transaction).await?;
+    // The other windows must have what replays made valid in what was counted here, or these would have it twice in the end.
+    if replayed != self::replayed(stream, store).await? {
+        return Err(RefillError::Moved);
+    }
+    if let Some((id, next)) = replayed
+        && replays::lock(&mut transaction, &stream.name, &id).await? != next
+    {
+        return Err(RefillError::Moved);
+    }
     let now = offsets::all_locked(&mut transaction, &stream.name).await?;
     if now != counted || missing_windows(&mut transaction, &added).await?.len() != names.len() {
         return Err(RefillError::Moved);
@@ -48,6 +60,12 @@ pub async fn add(stream: &Stream, windows: Vec<Window>, store: &LogStoreRef, dat
     transaction.commit().await.map_err(doing())?;
     tracing::info!(stream = stream.name, tables = ?names, "windows were added and counted from bronze");
     Ok(())
+}
+
+/// The bronze table's id and how many replays it has had.
+async fn replayed(stream: &Stream, store: &LogStoreRef) -> Result<Option<(String, i64)>, RefillError> {
+    let table = Bronze::open(store).await?;
+    Ok(table.map(|table| (table.id.clone(), table.txn(&replay_app(&stream.topic)).unwrap_or(0))))
 }
 
 async fn count(

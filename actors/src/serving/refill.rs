@@ -17,7 +17,8 @@ use tributary_core::window::{Folder, PartitionDelta};
 use super::merge::Target;
 use super::{ServingError, connect};
 use crate::lake::LakeError;
-use crate::lake::reader::{live_files, read_file};
+use crate::lake::reader::{may_hold, read_file};
+use crate::lake::snapshot::Snapshot;
 
 /// What can go wrong with a refill.
 #[derive(Debug, thiserror::Error)]
@@ -79,11 +80,11 @@ pub(super) async fn fold_bronze(
     let columns = needed_columns(stream);
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let mut totals: Vec<PartitionDelta> = spans.iter().map(|s| PartitionDelta::empty(*s)).collect();
-    for file in live_files(store).await? {
-        if !spans.iter().any(|s| file.may_hold(incarnation, s.partition, s.from, s.to)) {
+    for file in Snapshot::open(store).await?.files().values() {
+        if !spans.iter().any(|s| may_hold(file, incarnation, s.partition, s.from, s.to)) {
             continue;
         }
-        for rows in read_file(store, &file, &columns).await? {
+        for rows in read_file(store, file, &columns).await? {
             let rows =
                 of_incarnation(&rows, incarnation).ok_or_else(|| RefillError::Schema("no topic_incarnation".to_owned()))?;
             let deltas = folder.fold(&rows, spans).map_err(|e| RefillError::Schema(e.to_string()))?;
@@ -98,7 +99,8 @@ pub(super) async fn fold_bronze(
     Ok(totals)
 }
 
-fn needed_columns(stream: &Stream) -> Vec<String> {
+/// The columns of bronze that the windows are made from.
+pub(crate) fn needed_columns(stream: &Stream) -> Vec<String> {
     let mut fields = vec![stream.event_time];
     for window in &stream.windows {
         fields.extend(window.group_by.iter().copied().chain(window.filter.iter().map(|(f, _)| *f)));

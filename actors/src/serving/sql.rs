@@ -1,6 +1,8 @@
-//! The one module that builds SQL text. Identifiers come from declarations that only allow `[a-z][a-z0-9_]*`, and are quoted all
-//! the same; values are always bound.
+//! The one module that builds SQL text: here for the windows, in `gold` for what models publish. Identifiers come from declarations
+//! that only allow `[a-z][a-z0-9_]*`, and are quoted all the same; values are always bound.
 #![allow(clippy::disallowed_types)] // this module is what the ban points to
+
+pub(crate) mod gold;
 
 use std::fmt::Write;
 
@@ -84,7 +86,57 @@ pub fn upsert(stream: &Stream, window: &Window) -> String {
     )
 }
 
+/// The statement that reads a part of a window table: start, end, the group's texts, the number as text. Binds: from, to.
+pub fn rows(stream: &Stream, window: &Window) -> AssertSqlSafe<String> {
+    let groups = group_columns(stream, window).iter().fold(String::new(), |all, g| format!("{all}{g}, "));
+    AssertSqlSafe(format!(
+        "SELECT window_start, window_end, {groups}{}::text FROM realtime.{} WHERE window_start >= $1 AND window_start < $2",
+        quoted(window.measure.column()),
+        quoted(&window.table)
+    ))
+}
+
+/// The days since 1970 that a window table has rows of.
+pub fn days(window: &Window) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!(
+        "SELECT DISTINCT floor(extract(epoch FROM window_start) / 86400)::int FROM realtime.{}",
+        quoted(&window.table)
+    ))
+}
+
+/// The statements that put rows right: those with another number, those that are missing, those that should not be. Each changes a row only
+/// if it still is as it was found. Binds: starts, ends, one array per group column, numbers before (text), numbers after (text).
+pub fn corrections(stream: &Stream, window: &Window) -> [AssertSqlSafe<String>; 3] {
+    let groups = group_columns(stream, window);
+    let (table, measure, kind) = (quoted(&window.table), quoted(window.measure.column()), measure_type(&window.measure));
+    let columns = groups.iter().fold("window_start, window_end".to_owned(), |columns, g| format!("{columns}, {g}"));
+    let n = groups.len();
+    let arrays = (0..n).fold("$1::timestamptz[], $2::timestamptz[]".to_owned(), |a, i| format!("{a}, ${}::text[]", i + 3));
+    let given = format!("unnest({arrays}, ${}::text[], ${}::text[]) AS d({columns}, before, after)", n + 3, n + 4);
+    let same = groups.iter().fold("t.window_start = d.window_start".to_owned(), |same, g| format!("{same} AND t.{g} = d.{g}"));
+    let unchanged = format!("{same} AND t.{measure} = d.before::{kind}");
+    [
+        AssertSqlSafe(format!(
+            "UPDATE realtime.{table} AS t SET {measure} = d.after::{kind}, window_end = d.window_end, updated_at = now() \
+             FROM {given} WHERE {unchanged}"
+        )),
+        AssertSqlSafe(format!(
+            "INSERT INTO realtime.{table} ({columns}, {measure}, updated_at) SELECT {columns}, after::{kind}, now() FROM {given} \
+             ON CONFLICT DO NOTHING"
+        )),
+        AssertSqlSafe(format!("DELETE FROM realtime.{table} AS t USING {given} WHERE {unchanged}")),
+    ]
+}
+
 /// Marks a statement of [`upsert`] as built here.
 pub fn safe(statement: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(statement.to_owned())
+}
+
+/// The statement that deletes some of a window table's oldest rows. Binds: before when they began, how many.
+pub fn delete_old(window: &Window) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!(
+        "DELETE FROM realtime.{0} WHERE ctid = ANY(ARRAY(SELECT ctid FROM realtime.{0} WHERE window_start < $1 ORDER BY window_start LIMIT $2))",
+        quoted(&window.table)
+    ))
 }

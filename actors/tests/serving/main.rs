@@ -4,10 +4,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod history;
+mod lease;
 mod lost;
 mod merge;
 mod new_windows;
+mod publish;
 mod refill;
+mod retention;
 mod schema;
 
 use std::ops::Range;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tributary_actors::lake::delta_log::{Commit, DeltaLog, Move};
+use tributary_actors::lake::delta_log::{Commit, DeltaLog, Kind, Move};
 use tributary_actors::lake::encoder::Encoder;
 use tributary_actors::lake::{files, offsets};
 use tributary_actors::serving::connect;
@@ -31,7 +31,7 @@ pub(crate) async fn bronze() -> Table {
             Move { expected: log.txn(&app), app, next: range.end }
         });
         let adds = cut.iter().zip(&paths).map(|(file, path)| files::add(file, path, 1, &spans)).collect();
-        let commit = Commit { id: uuid::Uuid::new_v4(), operation: "TEST", adds, removes: Vec::new(), moves: moves.to_vec() };
+        let commit = Commit { adds, moves: moves.to_vec(), ..Commit::new("TEST", Kind::Append) };
         log.commit(&commit).await.unwrap();
     }
     table

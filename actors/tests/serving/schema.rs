@@ -18,12 +18,25 @@ async fn preparing_is_repeatable_and_may_be_done_by_several_at_once() {
         }
         prepare(&database.url, &stream).await.unwrap();
         let tables = "SELECT table_schema || '.' || table_name FROM information_schema.tables \
-                      WHERE table_schema IN ('ops', 'realtime') ORDER BY 1";
+                      WHERE table_schema IN ('gold', 'ops', 'realtime') ORDER BY 1";
         assert_eq!(
             database.texts(tables).await,
             [
+                "gold.conversion_rate_daily",
+                "gold.daily_active_users",
+                "gold.events_per_source_daily",
+                "gold.purchases_per_page_daily",
+                "ops.leases",
+                "ops.logs",
                 "ops.lost_ranges",
+                "ops.model_tests",
+                "ops.published",
+                "ops.published_days",
+                "ops.retention",
+                "ops.runs",
+                "ops.schedules",
                 "ops.stream_offsets",
+                "ops.tasks",
                 "ops.topic_incarnations",
                 "realtime.payments_per_minute",
                 "realtime.turnover_per_hour"
