@@ -1,0 +1,96 @@
+//! A bronze table at one version, and its rows, file by file, a batch of bounded weight at a time.
+
+use std::collections::HashMap;
+
+use deltalake::DeltaTableError;
+use deltalake::logstore::LogStoreRef;
+use object_store::ObjectStoreExt;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use tributary_core::table::TableFile;
+
+use crate::lake::files::object_path;
+use crate::lake::snapshot::Snapshot;
+use crate::lake::{LakeError, delta_error};
+
+/// What a batch of rows may weigh, payloads included, on the average.
+const BATCH_BYTES: u64 = 32 << 20;
+/// Rows of a batch, at most.
+pub(super) const BATCH_ROWS: usize = 32_768;
+
+/// The table at one version.
+#[derive(Debug, Clone, Default)]
+pub struct Bronze {
+    /// The table's own id.
+    pub id: String,
+    /// When it was made, milliseconds since 1970.
+    pub created_ms: Option<i64>,
+    /// The version.
+    pub version: u64,
+    /// Last version of each application id.
+    pub txns: HashMap<String, i64>,
+    /// The live files, by path.
+    pub files: Vec<TableFile>,
+}
+
+impl Bronze {
+    /// The newest version; none where there is no table.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn open(store: &LogStoreRef) -> Result<Option<Self>, LakeError> {
+        Ok(Snapshot::find(store).await?.map(|snapshot| Self {
+            id: snapshot.id().to_owned(),
+            created_ms: snapshot.metadata().created_time(),
+            version: snapshot.version(),
+            txns: snapshot.txns().clone(),
+            files: snapshot.files().values().cloned().collect(),
+        }))
+    }
+
+    /// What the log says for an application id.
+    pub fn txn(&self, app: &str) -> Option<i64> {
+        self.txns.get(app).copied()
+    }
+}
+
+/// Whether a file may hold a row that is not valid: its statistics know, where it has any.
+pub(super) fn may_hold_bad(file: &TableFile) -> bool {
+    let stats = file.stats.as_deref().and_then(|s| serde_json::from_str::<serde_json::Value>(s).ok()).unwrap_or_default();
+    let ok = |bound: &str| stats[bound]["status"] == "ok";
+    !(ok("minValues") && ok("maxValues"))
+}
+
+/// The rows of a file in batches of a bounded weight, these columns alone (those that it has), or all.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(super) async fn rows(
+    store: &LogStoreRef,
+    file: &TableFile,
+    columns: Option<&[&str]>,
+) -> Result<ParquetRecordBatchReader, LakeError> {
+    few_rows(store, file, columns, BATCH_ROWS).await
+}
+
+/// The same with at most so many rows in a batch.
+pub(super) async fn few_rows(
+    store: &LogStoreRef,
+    file: &TableFile,
+    columns: Option<&[&str]>,
+    most: usize,
+) -> Result<ParquetRecordBatchReader, LakeError> {
+    let read = async {
+        let bytes = store.object_store(None).get(&object_path(&file.path)).await?.bytes().await?;
+        let mut reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+        if let Some(columns) = columns {
+            let mask = ProjectionMask::columns(reader.parquet_schema(), columns.iter().copied());
+            reader = reader.with_projection(mask);
+        }
+        let groups = reader.metadata().row_groups();
+        let heaviest = groups.iter().map(|g| g.total_byte_size().unsigned_abs() / g.num_rows().unsigned_abs().max(1)).max();
+        let fit = usize::try_from(BATCH_BYTES / heaviest.unwrap_or(0).max(1)).unwrap_or(usize::MAX);
+        Ok::<_, DeltaTableError>(reader.with_batch_size(fit.max(16).min(most)).build()?)
+    };
+    read.await.map_err(|e| delta_error(store.root_url(), e))
+}

@@ -1,0 +1,216 @@
+//! The records of bronze that are not valid: counted by what is wrong with them, and shown one by one.
+//!
+//! Reads only. Files whose statistics say that every row is valid are not opened.
+
+use std::collections::BTreeMap;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::ArrowError;
+use deltalake::logstore::LogStoreRef;
+use tributary_core::batch::Status;
+use tributary_core::replay::Place;
+
+use super::RepairError;
+use super::bronze::{self, Bronze};
+use crate::lake::reader::may_hold;
+
+/// What is read of a record that is not valid.
+pub(super) const COLUMNS: [&str; 7] =
+    ["status", "error", "raw", "kafka_partition", "kafka_offset", "topic_incarnation", "ingestion_timestamp"];
+
+/// Which records are meant: those that are in all of these.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Which {
+    /// These statuses; none: all but `ok`.
+    pub statuses: Vec<String>,
+    /// These reasons: the first words of `error`. None: all.
+    pub reasons: Vec<String>,
+    /// This Kafka partition.
+    pub partition: Option<i32>,
+    /// This incarnation of the topic.
+    pub incarnation: Option<i32>,
+    /// Offsets from here …
+    pub from_offset: Option<i64>,
+    /// … and before this one.
+    pub to_offset: Option<i64>,
+    /// Kafka's record time, in microseconds since 1970, from here …
+    pub from_us: Option<i64>,
+    /// … and before this.
+    pub to_us: Option<i64>,
+}
+
+/// A record that is not valid.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Letter<'a> {
+    pub(super) place: Place,
+    pub(super) offset: i64,
+    pub(super) status: &'a str,
+    pub(super) error: Option<&'a str>,
+    pub(super) raw: Option<&'a [u8]>,
+    pub(super) at_us: Option<i64>,
+}
+
+impl Letter<'_> {
+    pub(super) fn reason(&self) -> &str {
+        self.error.map_or("", |error| error.split_once(':').map_or(error, |(reason, _)| reason))
+    }
+
+    fn owned(&self) -> Shown {
+        Shown {
+            incarnation: self.place.0,
+            partition: self.place.1,
+            offset: self.offset,
+            at_us: self.at_us,
+            status: self.status.to_owned(),
+            error: self.error.map(str::to_owned),
+            raw: self.raw.map(<[u8]>::to_vec),
+        }
+    }
+}
+
+/// A record that is not valid, to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Which topic of that name.
+    pub incarnation: i32,
+    /// Kafka partition.
+    pub partition: i32,
+    /// Kafka offset.
+    pub offset: i64,
+    /// Kafka's record time, in microseconds since 1970.
+    pub at_us: Option<i64>,
+    /// What became of it.
+    pub status: String,
+    /// Why: `reason: detail`.
+    pub error: Option<String>,
+    /// The payload.
+    pub raw: Option<Vec<u8>>,
+}
+
+impl Shown {
+    /// Newer is more; where Kafka has no time, the offset decides.
+    fn age(&self) -> (Option<i64>, i64, i32, i32) {
+        (self.at_us, self.offset, self.incarnation, self.partition)
+    }
+}
+
+/// How many records have the same fault, and the newest of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    /// Records.
+    pub records: u64,
+    /// Kafka's record time of the oldest, in microseconds since 1970.
+    pub oldest_us: Option<i64>,
+    /// The newest.
+    pub sample: Shown,
+}
+
+impl Which {
+    pub(super) fn takes(&self, letter: &Letter<'_>) -> bool {
+        let among = |words: &[String], word: &str| words.is_empty() || words.iter().any(|w| w == word);
+        let within = |from: Option<i64>, to: Option<i64>, at: Option<i64>| match at {
+            Some(at) => from.is_none_or(|from| from <= at) && to.is_none_or(|to| at < to),
+            None => from.is_none() && to.is_none(),
+        };
+        among(&self.statuses, letter.status)
+            && among(&self.reasons, letter.reason())
+            && self.incarnation.is_none_or(|n| n == letter.place.0)
+            && self.partition.is_none_or(|p| p == letter.place.1)
+            && within(self.from_offset, self.to_offset, Some(letter.offset))
+            && within(self.from_us, self.to_us, letter.at_us)
+    }
+
+    /// The files that may hold such records.
+    pub(super) fn files<'a>(&'a self, table: &'a Bronze) -> impl Iterator<Item = &'a tributary_core::table::TableFile> {
+        let (from, to) = (self.from_offset.unwrap_or(i64::MIN), self.to_offset.unwrap_or(i64::MAX));
+        table.files.iter().filter(|file| bronze::may_hold_bad(file)).filter(move |file| {
+            match (self.incarnation, self.partition) {
+                (Some(incarnation), Some(partition)) => may_hold(file, incarnation, partition, from, to),
+                _ => true,
+            }
+        })
+    }
+}
+
+/// Calls with each row of a batch that is not valid, and where it is.
+pub(super) fn each(batch: &RecordBatch, mut call: impl FnMut(Letter<'_>)) -> Result<(), RepairError> {
+    let column = |name: &str| {
+        let found = batch.column_by_name(name);
+        found.ok_or_else(|| RepairError::from(ArrowError::SchemaError(format!("there is no column {name}"))))
+    };
+    let other = |name: &str| RepairError::Schema(format!("column {name} is of another type"));
+    let text = |name: &str| column(name)?.as_string_opt::<i32>().ok_or_else(|| other(name));
+    let (status, error) = (text("status")?, text("error")?);
+    let raw = column("raw")?.as_binary_opt::<i32>().ok_or_else(|| other("raw"))?;
+    let partition = column("kafka_partition")?.as_primitive_opt::<Int32Type>().ok_or_else(|| other("kafka_partition"))?;
+    let incarnation = column("topic_incarnation")?.as_primitive_opt::<Int32Type>().ok_or_else(|| other("topic_incarnation"))?;
+    let offset = column("kafka_offset")?.as_primitive_opt::<Int64Type>().ok_or_else(|| other("kafka_offset"))?;
+    let at = column("ingestion_timestamp")?;
+    let at = at.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| other("ingestion_timestamp"))?;
+    for row in (0..batch.num_rows()).filter(|row| status.is_valid(*row) && status.value(*row) != Status::Ok.as_str()) {
+        call(Letter {
+            place: (incarnation.value(row), partition.value(row)),
+            offset: offset.value(row),
+            status: status.value(row),
+            error: error.is_valid(row).then(|| error.value(row)),
+            raw: raw.is_valid(row).then(|| raw.value(row)),
+            at_us: at.is_valid(row).then(|| at.value(row)),
+        });
+    }
+    Ok(())
+}
+
+async fn read(store: &LogStoreRef, which: &Which, mut call: impl FnMut(Letter<'_>)) -> Result<(), RepairError> {
+    let Some(table) = Bronze::open(store).await? else { return Ok(()) };
+    for file in which.files(&table) {
+        for batch in bronze::rows(store, file, Some(&COLUMNS)).await? {
+            each(&batch?, |letter| {
+                if which.takes(&letter) {
+                    call(letter);
+                }
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Counts by status and reason.
+///
+/// # Errors
+/// When bronze cannot be read.
+pub async fn count(store: &LogStoreRef, which: &Which) -> Result<BTreeMap<(String, String), Count>, RepairError> {
+    let mut counts: BTreeMap<(String, String), Count> = BTreeMap::new();
+    read(store, which, |letter| {
+        let key = (letter.status.to_owned(), letter.reason().to_owned());
+        let first = || Count { records: 0, oldest_us: letter.at_us, sample: letter.owned() };
+        let count = counts.entry(key).or_insert_with(first);
+        count.records += 1;
+        count.oldest_us = count.oldest_us.into_iter().chain(letter.at_us).min();
+        if count.sample.age() < (letter.at_us, letter.offset, letter.place.0, letter.place.1) {
+            count.sample = letter.owned();
+        }
+    })
+    .await?;
+    Ok(counts)
+}
+
+/// The newest records, at most so many, the newest first.
+///
+/// # Errors
+/// When bronze cannot be read.
+pub async fn newest(store: &LogStoreRef, which: &Which, most: usize) -> Result<Vec<Shown>, RepairError> {
+    let mut kept: BTreeMap<(Option<i64>, i64, i32, i32), Shown> = BTreeMap::new();
+    read(store, which, |letter| {
+        let age = (letter.at_us, letter.offset, letter.place.0, letter.place.1);
+        if kept.len() < most || kept.first_key_value().is_some_and(|(oldest, _)| *oldest < age) {
+            kept.insert(age, letter.owned());
+            if kept.len() > most {
+                kept.pop_first();
+            }
+        }
+    })
+    .await?;
+    Ok(kept.into_values().rev().collect())
+}
