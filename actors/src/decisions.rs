@@ -9,11 +9,10 @@ use std::sync::Arc;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tributary_core::decode::lost_row;
 use tributary_core::span::Span;
-use uuid::Uuid;
 
 use crate::kafka::topic::{self, Topic};
 use crate::kafka::{ASK, KafkaError, client_config};
-use crate::lake::delta_log::{Commit, CommitError, DeltaLog, Move};
+use crate::lake::delta_log::{Commit, CommitError, DeltaLog, Kind, Move};
 use crate::lake::encoder::{EncodeError, Encoder};
 use crate::lake::offsets::{Known, ingest_app, known};
 use crate::lake::{LakeError, files, table};
@@ -181,11 +180,9 @@ async fn lose(line: &Line, log: &mut DeltaLog, incarnation: i32, span: Span, app
     let paths: Vec<String> = files.iter().map(|f| files::new_path(f.date)).collect();
     files::put(&line.table, files.iter().zip(&paths)).await?;
     let commit = Commit {
-        id: Uuid::new_v4(),
-        operation: "SKIP LOST OFFSETS",
         adds: files.iter().zip(&paths).map(|(file, path)| files::add(file, path, incarnation, &[span])).collect(),
-        removes: Vec::new(),
         moves: vec![Move { app, expected: Some(span.from), next: span.to }],
+        ..Commit::new("SKIP LOST OFFSETS", Kind::Append)
     };
     log.commit(&commit).await?;
     Ok(())

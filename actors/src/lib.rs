@@ -9,12 +9,13 @@
 //! - [`offset_ledger`]: what is durable, what lags, what stalls.
 //! - [`pipeline`]: these rooms together, the unit of restart. [`line`]: one stream and its stores, what pipelines are made from.
 //! - [`supervisor`]: keeps pipelines running, and a leg that stalls from holding up the other.
-//! - [`decisions`]: what a person says when the pipeline will not go on by itself.
+//! - [`decisions`]: what a person says when the pipeline will not go on by itself. [`repair`]: what a person does about wrong numbers.
 //! - [`kafka`], [`lake`], [`serving`]: the stores' clients. [`room`], [`sink`], [`progress`], [`board`],
 //!   [`telemetry`]: what rooms share.
 //!
 //! Rooms never import rooms: they hold one recipient per edge, and the wiring is in [`pipeline`].
 
+pub mod batch_coordinator;
 pub mod board;
 pub mod decisions;
 pub mod delta_writer;
@@ -29,6 +30,7 @@ pub mod offset_ledger;
 pub mod pipeline;
 pub mod postgres_sink;
 pub mod progress;
+pub mod repair;
 pub mod room;
 pub mod serving;
 pub mod sink;

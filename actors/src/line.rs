@@ -14,14 +14,14 @@ use tokio::runtime::Handle;
 use tributary_core::settings::Settings;
 use tributary_core::span::{Leg, Legs};
 use tributary_core::stream::Stream;
-use uuid::Uuid;
 
 use crate::kafka::topic::{self, Topic};
 use crate::kafka::{ASK, KafkaError};
 use crate::kafka_consumer::floors::{Floors, StoreFloors};
-use crate::lake::delta_log::{Commit, CommitError, DeltaLog, Move};
+use crate::lake::delta_log::{Commit, CommitError, DeltaLog, Kind, Move};
 use crate::lake::offsets::{Known, first_app, ingested, known, other_topic, topic_app};
 use crate::lake::{LakeError, table};
+use crate::repair::{RepairError, Stores, finish};
 use crate::serving::{self, ServingError, new_windows, refill};
 
 /// One stream and its stores.
@@ -96,6 +96,7 @@ impl Line {
             self.identify_from_windows(&topic).await?
         };
         if legs.has(Leg::Serving) {
+            self.finish_replays().await?;
             // First the tables that are missing: what is counted afterwards goes into all of them.
             if !late.is_empty() {
                 let added = new_windows::add(&self.stream, late, &self.table, &self.database_url).await;
@@ -109,6 +110,19 @@ impl Line {
             record.await.map_err(not_ready_serving)?;
         }
         Ok(Ready { topic, incarnation })
+    }
+
+    /// What a replay that was killed has left to bring to the windows; before they go on, or it could come to them twice.
+    async fn finish_replays(&self) -> Result<(), NotReady> {
+        let (stream, table, database_url) = (Arc::clone(&self.stream), self.table.clone(), self.database_url.clone());
+        match finish::finish(&Stores { stream, table, database_url }).await {
+            Ok(_) => Ok(()),
+            Err(RepairError::Serving(error)) => Err(not_ready_serving(error)),
+            Err(error) => {
+                tracing::warn!(%error, "bronze does not answer; the windows go on without looking for replayed records");
+                Ok(())
+            }
+        }
     }
 
     /// What bronze took of earlier topics of this name, and the windows did not: nothing else will bring it.
@@ -126,7 +140,7 @@ impl Line {
         };
         let windows = windows.await.map_err(not_ready_serving)?;
         let mut closed: BTreeMap<i32, BTreeMap<i32, (i64, i64)>> = BTreeMap::new();
-        for (place, next) in ingested(&log, &self.stream.topic) {
+        for (place, next) in ingested(log.txns(), &self.stream.topic) {
             let (older, partition) = place;
             let first = || log.txn(&first_app(&self.stream.topic, older, partition)).unwrap_or(0);
             let from = windows.get(&place).copied().unwrap_or_else(first);
@@ -225,7 +239,7 @@ impl Line {
         StoreFloors {
             topic: ready.topic.clone(),
             incarnation: ready.incarnation,
-            stream: self.stream.name.clone(),
+            stream: Arc::clone(&self.stream),
             legs,
             lake: self.table.clone(),
             database_url: self.database_url.clone(),
@@ -273,11 +287,8 @@ impl Line {
 pub async fn adopt(log: &mut DeltaLog, topic: &Topic, before: Option<i32>, incarnation: i32) -> Result<i32, NotReady> {
     let app = topic_app(&topic.name, &topic.id);
     let commit = Commit {
-        id: Uuid::new_v4(),
-        operation: "ADOPT TOPIC",
-        adds: Vec::new(),
-        removes: Vec::new(),
         moves: vec![Move { app: app.clone(), expected: before.map(i64::from), next: i64::from(incarnation) }],
+        ..Commit::new("ADOPT TOPIC", Kind::Note)
     };
     match log.commit(&commit).await {
         Ok(_) => Ok(incarnation),
@@ -287,7 +298,9 @@ pub async fn adopt(log: &mut DeltaLog, topic: &Topic, before: Option<i32>, incar
             .and_then(|n| i32::try_from(n).ok())
             .ok_or_else(|| NotReady::Leg { leg: Leg::Bronze, why: "the topic's incarnation was not written".to_owned() }),
         // The next look at the table says whether it still fits.
-        Err(error @ CommitError::TableChanged(_)) => Err(NotReady::Leg { leg: Leg::Bronze, why: error.to_string() }),
+        Err(error @ (CommitError::TableChanged(_) | CommitError::Outdated(_))) => {
+            Err(NotReady::Leg { leg: Leg::Bronze, why: error.to_string() })
+        }
         Err(CommitError::Store(error)) => Err(not_ready_bronze(error)),
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::Config;
 use crate::gate::Ticket;
-use crate::lake::delta_log::{Commit, CommitError, DeltaLog, Move};
+use crate::lake::delta_log::{Commit, CommitError, DeltaLog, Kind, Move};
 use crate::lake::encoder::Encoded;
 use crate::lake::offsets::{first_app, ingest_app};
 use crate::lake::{LakeError, delta_error, files};
@@ -59,7 +59,9 @@ pub(super) async fn land(config: Config, meter: LegMeter, mut log: DeltaLog, cut
                 let found = moves.into_iter().filter_map(|i| cut.spans.get(i)).map(|s| s.partition).collect();
                 return (log, cut, Ended::Foreign(found));
             }
-            Err(error @ CommitError::TableChanged(_)) => return (log, cut, Ended::Failed(error.to_string())),
+            Err(error @ (CommitError::TableChanged(_) | CommitError::Outdated(_))) => {
+                return (log, cut, Ended::Failed(error.to_string()));
+            }
             Err(CommitError::Store(error)) if error.is_permanent() => return (log, cut, Ended::Fatal(error.to_string())),
             Err(CommitError::Store(error)) => error,
         };
@@ -107,7 +109,7 @@ fn commit(config: &Config, log: &DeltaLog, cut: &Cut, id: Uuid, paths: &[String]
     }
     moves.extend(firsts);
     let adds = cut.files.iter().zip(paths).map(|(file, path)| files::add(file, path, config.incarnation, &cut.spans));
-    Commit { id, operation: "STREAMING UPDATE", adds: adds.collect(), removes: Vec::new(), moves }
+    Commit { id, adds: adds.collect(), moves, ..Commit::new("STREAMING UPDATE", Kind::Append) }
 }
 
 /// A local disk is not filled to the brim: what shares it would fail in worse ways.

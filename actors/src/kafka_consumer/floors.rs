@@ -1,16 +1,19 @@
 //! Where the stores are: asked at every assignment, from the stores themselves.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deltalake::logstore::LogStoreRef;
 use sqlx::PgConnection;
+use tributary_core::replay::replay_app;
 use tributary_core::span::{Leg, Legs};
+use tributary_core::stream::Stream;
 
 use crate::kafka::topic::Topic;
 use crate::lake::delta_log::DeltaLog;
 use crate::lake::offsets::{Known, first_app, ingest_app, known};
+use crate::repair::{RepairError, Stores, finish};
 use crate::serving;
 
 /// What the stores know of one partition.
@@ -57,8 +60,8 @@ pub struct StoreFloors {
     pub topic: Topic,
     /// See `topic`.
     pub incarnation: i32,
-    /// Stream that PostgreSQL's rows are named by.
-    pub stream: String,
+    /// Declaration.
+    pub stream: Arc<Stream>,
     /// Legs that need an answer.
     pub legs: Legs,
     /// Bronze.
@@ -108,6 +111,9 @@ impl StoreFloors {
             return Err(Silent { leg: None, why: format!("topic {} was adopted anew", self.topic.name) });
         }
         let windows = if self.legs.has(Leg::Serving) {
+            if log.as_ref().is_some_and(|log| log.txn(&replay_app(&self.topic.name)).is_some()) {
+                self.finish_replays().await?;
+            }
             self.windows().await.map_err(|e| Silent { leg: Some(Leg::Serving), why: e.to_string() })?
         } else {
             BTreeMap::new()
@@ -126,9 +132,22 @@ impl StoreFloors {
         Ok(floors)
     }
 
+    /// Before the windows read on: a PostgreSQL from an older dump lacks replays, and would take their rows twice afterwards.
+    async fn finish_replays(&self) -> Result<(), Silent> {
+        let (stream, table, database_url) = (Arc::clone(&self.stream), self.lake.clone(), self.database_url.clone());
+        match finish::finish(&Stores { stream, table, database_url }).await {
+            Err(RepairError::Serving(error)) => Err(Silent { leg: Some(Leg::Serving), why: error.to_string() }),
+            Err(error) => {
+                tracing::warn!(%error, "cannot look for replayed records now");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
     async fn windows(&self) -> Result<BTreeMap<i32, i64>, serving::ServingError> {
         let mut connection: PgConnection = serving::connect(&self.database_url).await?;
-        serving::offsets::read(&mut connection, &self.stream, self.incarnation).await
+        serving::offsets::read(&mut connection, &self.stream.name, self.incarnation).await
     }
 }
 

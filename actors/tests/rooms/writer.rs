@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tributary_actors::lake::delta_log::{Commit, Move};
+use tributary_actors::lake::delta_log::{Commit, Kind, Move};
 use tributary_actors::lake::offsets::ingest_app;
 use tributary_actors::messages::Cause;
 use tributary_core::span::Span;
@@ -137,7 +137,7 @@ fn a_foreign_partition_is_read_again_and_what_is_under_way_is_dropped() {
         let mut writer = Writer::open(NEVER).await;
         let mut stranger = writer.stranger().await;
         let moved = Move { app: ingest_app("payments", 1, 0), expected: None, next: 50 };
-        let theirs = Commit { id: uuid::Uuid::new_v4(), operation: "TEST", adds: vec![], removes: vec![], moves: vec![moved] };
+        let theirs = Commit { moves: vec![moved], ..Commit::new("TEST", Kind::Note) };
         stranger.commit(&theirs).await.unwrap();
 
         writer.send(full(&writer.gate, &[span(0, 0, 10, 0), span(1, 0, 10, 0)]));
@@ -168,7 +168,7 @@ fn a_partition_that_was_handed_over_is_written_on_at_once() {
         writer.drain().await;
         let mut stranger = writer.stranger().await;
         let moved = Move { app: ingest_app("payments", 1, 0), expected: Some(10), next: 40 };
-        let theirs = Commit { id: uuid::Uuid::new_v4(), operation: "TEST", adds: vec![], removes: vec![], moves: vec![moved] };
+        let theirs = Commit { moves: vec![moved], ..Commit::new("TEST", Kind::Note) };
         stranger.commit(&theirs).await.unwrap();
         writer.send(full(&writer.gate, &[Span { epoch: 2, ..span(0, 40, 50, 40) }, span(1, 10, 12, 0)]));
         writer.drain().await;

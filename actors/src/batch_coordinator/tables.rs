@@ -1,0 +1,173 @@
+//! Tables of the lake, as tasks meet them: pinned at one version, committed to on what that version said.
+//!
+//! Snapshots are kept and brought up to date, so that looking at a table costs what was committed since. Tables of silver and gold have
+//! one writer at a time, the leader; a zombie's commit is refused by the transactions that each commit compares.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_schema::SchemaRef;
+use deltalake::logstore::LogStoreRef;
+use tokio::sync::Mutex;
+use tributary_core::table::{NewFile, Pinned, TableFile, date_text};
+use url::Url;
+
+use super::engine::Stored;
+use crate::lake::changes::{Changes, changes};
+use crate::lake::delta_log::{Commit, CommitError, DeltaLog, Kind, Move};
+use crate::lake::snapshot::Snapshot;
+use crate::lake::table::{Retention, ensure_table, redefine};
+use crate::lake::{self, LakeError, files};
+
+/// Puts of one commit, each of the same id.
+const ATTEMPTS: u32 = 3;
+
+/// The lake's tables.
+pub(super) struct Tables {
+    lake: Url,
+    options: BTreeMap<String, String>,
+    retention: Retention,
+    known: Mutex<HashMap<String, Snapshot>>,
+}
+
+/// A table at one version.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) pinned: Arc<Pinned>,
+    snapshot: Snapshot,
+}
+
+impl Head {
+    fn of(name: &str, snapshot: Snapshot) -> Self {
+        Self { pinned: Arc::new(snapshot.pinned(name)), snapshot }
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.pinned.version
+    }
+
+    pub(super) fn txn(&self, app: &str) -> Option<i64> {
+        self.snapshot.txn(app)
+    }
+
+    pub(super) fn txns(&self) -> &HashMap<String, i64> {
+        self.snapshot.txns()
+    }
+
+    /// For an engine.
+    pub(super) fn stored(&self) -> Stored {
+        Stored { table: Arc::clone(&self.pinned), store: self.snapshot.store().object_store(None) }
+    }
+}
+
+impl Tables {
+    pub(super) fn new(lake: Url, options: BTreeMap<String, String>, keep_versions: Duration) -> Self {
+        let retention = Retention { log: keep_versions, removed: keep_versions };
+        Self { lake, options, retention, known: Mutex::default() }
+    }
+
+    /// How far back silver and gold can be read.
+    pub(super) fn retention(&self) -> Retention {
+        self.retention
+    }
+
+    /// The log store of a table.
+    pub(super) fn store(&self, name: &str) -> Result<LogStoreRef, LakeError> {
+        lake::table(&self.lake, name, self.options.clone())
+    }
+
+    /// A table as it is now, if there is one.
+    pub(super) async fn head(&self, name: &str) -> Result<Option<Head>, LakeError> {
+        // The lock is not held while the log is read: another task may look at another table.
+        let known = self.known.lock().await.remove(name);
+        let snapshot = match known {
+            Some(mut snapshot) => match snapshot.refresh().await {
+                Ok(_) => Some(snapshot),
+                // The folder may have been replaced by another table: only a fresh look can tell.
+                Err(error) => {
+                    tracing::debug!(table = name, %error, "looking afresh");
+                    Snapshot::find(&self.store(name)?).await?
+                }
+            },
+            None => Snapshot::find(&self.store(name)?).await?,
+        };
+        let Some(snapshot) = snapshot else { return Ok(None) };
+        self.known.lock().await.insert(name.to_owned(), snapshot.clone());
+        Ok(Some(Head::of(name, snapshot)))
+    }
+
+    /// A table as it is now, made if it is missing. Its columns may be others than these.
+    pub(super) async fn ensure(
+        &self,
+        name: &str,
+        description: &str,
+        schema: &SchemaRef,
+        by_date: bool,
+    ) -> Result<Head, LakeError> {
+        if let Some(head) = self.head(name).await? {
+            return Ok(head);
+        }
+        let short = name.split_once('.').map_or(name, |(_, short)| short);
+        let snapshot = ensure_table(&self.store(name)?, short, description, schema, by_date, self.retention.properties()).await?;
+        self.known.lock().await.insert(name.to_owned(), snapshot.clone());
+        Ok(Head::of(name, snapshot))
+    }
+
+    /// What changed in a table above that version, up to this head; none when its log does not go back so far.
+    pub(super) async fn changed_days(&self, head: &Head, since: u64) -> Result<Option<Changes>, LakeError> {
+        changes(head.snapshot.store(), since, head.version()).await
+    }
+
+    /// A commit that adds files.
+    pub(super) fn append(operation: &'static str, new: &[NewFile], moves: Vec<Move>) -> Commit {
+        let adds = new.iter().map(|file| files::add_new(file, true)).collect();
+        Commit { adds, moves, ..Commit::new(operation, Kind::Merge) }
+    }
+
+    /// A commit that puts files in the place of others of this head, and the columns with them where they changed.
+    pub(super) fn replace(
+        operation: &'static str,
+        head: &Head,
+        new: &[NewFile],
+        old: &[TableFile],
+        mut moves: Vec<Move>,
+        schema: &SchemaRef,
+        days: Option<&BTreeSet<i32>>,
+    ) -> Result<Commit, LakeError> {
+        let metadata = redefine(&head.snapshot, schema, new.first().map_or(head.pinned.by_date, |f| f.date.is_some()))?;
+        moves.push(Move::rewriter(&head.pinned.name, |app| head.txn(app)));
+        let predicate = days.map(|days| {
+            let days: Vec<String> = days.iter().map(|day| format!("'{}'", date_text(*day))).collect();
+            format!("event_date IN ({})", days.join(", "))
+        });
+        Ok(Commit {
+            adds: new.iter().map(|file| files::add_new(file, true)).collect(),
+            removes: old.iter().map(|file| files::remove(file, true)).collect(),
+            based_on: Some(head.version()),
+            moves,
+            metadata,
+            ..Commit::new(operation, Kind::Replace(predicate))
+        })
+    }
+
+    /// Puts a commit that was made from this head, and brings the head up to it.
+    pub(super) async fn commit(&self, head: &mut Head, commit: &Commit) -> Result<u64, CommitError> {
+        let mut log = DeltaLog::open(head.snapshot.store().clone()).await?;
+        let mut attempt = 1;
+        let version = loop {
+            match log.commit(commit).await {
+                Err(CommitError::Store(error)) if attempt < ATTEMPTS && !error.is_permanent() => {
+                    tracing::warn!(target: "batch_coordinator", table = head.pinned.name, %error, "committing again");
+                    attempt += 1;
+                }
+                done => break done?,
+            }
+        };
+        let name = head.pinned.name.clone();
+        if let Some(fresh) = self.head(&name).await? {
+            *head = fresh;
+        }
+        Ok(version)
+    }
+}
