@@ -25,7 +25,7 @@ pub(crate) struct Finding {
     /// File concerned, relative to the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) file: Option<String>,
-    /// Window table concerned.
+    /// Table concerned: of the windows without its schema, else with its layer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) table: Option<String>,
 }
@@ -69,6 +69,18 @@ pub(crate) enum Kind {
     Window,
     /// Valid rows that cannot be counted: no event time or no group.
     Unkeyed,
+    /// Valid events of bronze that silver should have and has not.
+    SilverMissing,
+    /// Rows of silver that are not bronze's.
+    SilverExtra,
+    /// Events with more than one row in silver.
+    SilverTwice,
+    /// A gold table differs from what its model says over the versions that it was made from.
+    GoldMismatch,
+    /// A table in PostgreSQL differs from the gold table that it is published from.
+    PublishedMismatch,
+    /// Something upstream has changed since, and `--current` asks that nothing has.
+    Stale,
 }
 
 impl Finding {

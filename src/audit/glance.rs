@@ -113,7 +113,7 @@ pub(crate) async fn glance(stores: &Stores, stream: &Stream) -> Glance {
 /// What bronze's log says, and the newest incarnation that it knows.
 async fn bronze(stores: &Stores, stream: &Stream, places: &mut BTreeMap<Place, PartitionReport>) -> (BronzeGlance, Option<i32>) {
     let problem = |text: String| (BronzeGlance { problem: Some(text), ..BronzeGlance::default() }, None);
-    let lake = match Lake::at(&stores.lake, &stores.lake_options, &stream.name) {
+    let lake = match Lake::at(&stores.lake, &stores.lake_options, &format!("bronze/{}", stream.name)) {
         Ok(Some(lake)) => lake,
         Ok(None) => return problem(format!("there is no table {} in {}", stream.name, stores.lake)),
         Err(error) => return problem(format!("{error:#}")),

@@ -1,4 +1,4 @@
-//! The Delta log of a bronze table: where each partition's next offset is, and which files are alive with which tags.
+//! The Delta log of a table: its transactions (in bronze, each partition's next offset), and which files are alive with which tags.
 //!
 //! Reads only. Two readers on purpose: the transactions (`txn`) come from an own reader of the log, because the crate answers only
 //! for one application id at a time and an audit must see those that it did not expect; the live files come from the `deltalake`
@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -17,18 +18,19 @@ use arrow_array::{Array, RecordBatch};
 use chrono::NaiveDate;
 use deltalake::kernel::Action;
 use deltalake::logstore::{LogStoreRef, StorageConfig, get_actions, logstore_for};
-use deltalake::{DeltaTable, Path};
+use deltalake::{DeltaTable, ObjectStore, Path};
 use futures::TryStreamExt;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::ChunkReader;
+use tributary_core::table::{DATE_COLUMN, Pinned, TableFile};
 use url::Url;
 
-use super::spans::{TAG, TagSpan, parse};
+use super::spans::{MERGED_TAG, REPLAY_TAG, Replay, TAG, TagSpan, parse, parse_replays};
 
 const TRIES: u32 = 5;
 
-/// One bronze table.
+/// One table.
 pub(crate) struct Lake {
     log: LogStoreRef,
     /// Where it is, for people.
@@ -42,9 +44,11 @@ pub(crate) struct Head {
     pub(crate) version: u64,
     /// When its writer says that it was committed, in milliseconds since 1970; none when only a checkpoint knows it.
     pub(crate) committed_ms: Option<i64>,
+    /// The table's own id.
+    pub(crate) id: String,
     /// Last version of each application id.
     pub(crate) txns: HashMap<String, i64>,
-    /// Whether files added since the last checkpoint changed data; what is in the checkpoint has lost that flag.
+    /// Whether files added since the last checkpoint are new data and no rewrite; what is in the checkpoint has lost that flag.
     added: HashMap<String, bool>,
 }
 
@@ -55,10 +59,14 @@ pub(crate) struct LiveFile {
     pub(crate) path: Path,
     /// Bytes, as the log says.
     pub(crate) size: u64,
+    /// Rows, if its statistics say.
+    pub(crate) rows: Option<u64>,
     /// Partition value `event_date`, in days since 1970; none when it is missing or not a date.
     pub(crate) event_date: Option<i32>,
     /// What its tag claims; none without a tag.
     pub(crate) spans: Option<Vec<TagSpan>>,
+    /// Rows of it that became valid after they were committed.
+    pub(crate) replays: Vec<Replay>,
     /// A tag that could not be read.
     pub(crate) bad_tag: Option<String>,
     /// Known to be as an ingesting commit wrote it.
@@ -78,9 +86,9 @@ pub(crate) fn table_url(lake: &str, table: &str) -> Result<Url> {
 }
 
 impl Lake {
-    /// The table under `lake`; none when there is no folder for it.
-    pub(crate) fn at(lake: &str, options: &BTreeMap<String, String>, stream: &str) -> Result<Option<Lake>> {
-        let url = table_url(lake, &format!("bronze/{stream}"))?;
+    /// The table (`bronze/user_events`) under `lake`; none when there is no folder for it.
+    pub(crate) fn at(lake: &str, options: &BTreeMap<String, String>, table: &str) -> Result<Option<Lake>> {
+        let url = table_url(lake, table)?;
         // The local store refuses a missing folder and, elsewhere in the crate, creates it: a reader must do neither.
         if let Ok(path) = url.to_file_path()
             && !path.is_dir()
@@ -118,18 +126,22 @@ impl Lake {
                     bail!("{path} is a checkpoint that only newer Delta features write");
                 }
                 let bytes = store.get_opts(path, Default::default()).await?.bytes().await?;
-                checkpoint_txns(bytes, &mut head.txns).with_context(|| path.to_string())?;
+                checkpoint_txns(bytes, &mut head).with_context(|| path.to_string())?;
             }
             head.version = version;
         }
         let mut next = checkpoint.map_or(0, |version| version + 1);
         // By name and not by listing, so that a commit that the listing missed is no gap.
         while let Some(bytes) = self.log.read_commit_entry(next).await? {
-            for action in get_actions(next, &bytes)? {
+            let actions = get_actions(next, &bytes)?;
+            // What takes files away with the same hand has written old rows anew.
+            let rewrites = actions.iter().any(|action| matches!(action, Action::Remove(_)));
+            for action in actions {
                 match action {
+                    Action::Metadata(metadata) => head.id = metadata.id().to_owned(),
                     Action::Txn(txn) => _ = head.txns.insert(txn.app_id, txn.version),
                     Action::CommitInfo(info) => head.committed_ms = info.timestamp,
-                    Action::Add(add) => _ = head.added.insert(add.path, add.data_change),
+                    Action::Add(add) => _ = head.added.insert(add.path, add.data_change && !rewrites),
                     _ => {}
                 }
             }
@@ -144,35 +156,53 @@ impl Lake {
 
     /// The live files at that version.
     pub(crate) async fn files(&self, head: &Head) -> Result<Vec<LiveFile>> {
+        Ok(live_files(&self.load(head.version).await?, head)?)
+    }
+
+    /// The table as it was at a version: what an engine needs to read it, and the files once more as the audit sees them.
+    pub(crate) async fn pinned(&self, name: &str, version: u64) -> Result<(Pinned, Vec<LiveFile>)> {
+        let table = self.load(version).await?;
+        let snapshot = table.snapshot()?;
+        let files = live_files(&table, &Head::default())?;
+        let pinned = Pinned {
+            name: name.to_string(),
+            id: snapshot.metadata().id().to_string(),
+            version,
+            schema: snapshot.snapshot().arrow_schema(),
+            by_date: snapshot.metadata().partition_columns().iter().any(|column| column == DATE_COLUMN),
+            files: files.iter().map(table_file).collect(),
+        };
+        Ok((pinned, files))
+    }
+
+    /// Whether any commit after `version` changed data; what the log no longer says may have.
+    pub(crate) async fn changed_since(&self, version: u64, head: &Head) -> Result<bool> {
+        for version in version + 1..=head.version {
+            let Some(bytes) = self.log.read_commit_entry(version).await? else { return Ok(true) };
+            let changes = |action: &Action| match action {
+                Action::Add(add) => add.data_change,
+                Action::Remove(remove) => remove.data_change,
+                _ => false,
+            };
+            if get_actions(version, &bytes)?.iter().any(changes) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A store that is rooted at the table.
+    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+        self.log.object_store(None)
+    }
+
+    async fn load(&self, version: u64) -> Result<DeltaTable> {
         let load = || async {
             let mut table = DeltaTable::new(self.log.clone());
-            table.load_version(head.version).await?;
+            table.load_version(version).await?;
             Ok(table)
         };
-        let table = retry(load).await.with_context(|| format!("cannot load {} at version {}", self.url, head.version))?;
-        // Without a rewriter's transaction nothing of ours ever rewrote a file, and a foreign rewrite keeps no tag.
-        let rewritten = head.txns.keys().any(|app| app.starts_with("rewriter/"));
-        let log = table.snapshot()?.log_data();
-        let files = log.iter().map(|view| {
-            let path = view.object_store_path();
-            // Deprecated in favour of Arrow arrays, which do not name a deletion vector without DataFusion.
-            #[allow(deprecated)]
-            let add = view.add_action();
-            let tag = add.tags.and_then(|mut tags| tags.remove(TAG)).flatten();
-            let date = add.partition_values.get("event_date").cloned().flatten();
-            let date = date.and_then(|date| NaiveDate::parse_from_str(&date, "%Y-%m-%d").ok());
-            let spans = tag.as_deref().and_then(parse);
-            LiveFile {
-                size: u64::try_from(add.size).unwrap_or(0),
-                event_date: date.map(|date| (date - NaiveDate::default()).num_days() as i32),
-                bad_tag: tag.filter(|_| spans.is_none()),
-                spans,
-                committed: head.added.get(&add.path).copied().unwrap_or(!rewritten),
-                deletion_vector: add.deletion_vector.is_some(),
-                path,
-            }
-        });
-        Ok(files.collect())
+        retry(load).await.with_context(|| format!("cannot load {} at version {version}", self.url))
     }
 
     /// The path of a data file when the lake is on this machine.
@@ -184,6 +214,51 @@ impl Lake {
     pub(crate) async fn fetch(&self, file: &Path) -> Result<impl ChunkReader + 'static> {
         let store = self.log.object_store(None);
         Ok(store.get_opts(file, Default::default()).await?.bytes().await?)
+    }
+}
+
+/// The live files of a loaded table.
+fn live_files(table: &DeltaTable, head: &Head) -> Result<Vec<LiveFile>> {
+    let log = table.snapshot()?.log_data();
+    let files = log.iter().map(|view| {
+        let path = view.object_store_path();
+        // Deprecated in favour of Arrow arrays, which do not name a deletion vector without DataFusion.
+        #[allow(deprecated)]
+        let add = view.add_action();
+        let mut tags = add.tags.unwrap_or_default();
+        // What a compaction of ours made says so, and a foreign rewrite keeps no tag at all.
+        let merged = tags.contains_key(MERGED_TAG);
+        let (tag, replay) = (tags.remove(TAG).flatten(), tags.remove(REPLAY_TAG).flatten());
+        let date = add.partition_values.get("event_date").cloned().flatten();
+        let date = date.and_then(|date| NaiveDate::parse_from_str(&date, "%Y-%m-%d").ok());
+        let spans = tag.as_deref().and_then(parse);
+        let replays = replay.as_deref().and_then(parse_replays);
+        LiveFile {
+            size: u64::try_from(add.size).unwrap_or(0),
+            rows: view.num_records().map(|rows| rows as u64),
+            event_date: date.map(|date| (date - NaiveDate::default()).num_days() as i32),
+            bad_tag: tag.filter(|_| spans.is_none()).or(replay.filter(|_| replays.is_none())),
+            replays: replays.unwrap_or_default(),
+            spans,
+            committed: !merged && head.added.get(&add.path).copied().unwrap_or(true),
+            deletion_vector: add.deletion_vector.is_some(),
+            path,
+        }
+    });
+    Ok(files.collect())
+}
+
+/// The same file as an engine sees it.
+fn table_file(file: &LiveFile) -> TableFile {
+    TableFile {
+        path: file.path.to_string(),
+        size: file.size,
+        rows: file.rows,
+        date: file.event_date,
+        // Every row is to be read: nothing may be left out on the word of a statistic.
+        stats: None,
+        tags: BTreeMap::new(),
+        modified_ms: 0,
     }
 }
 
@@ -208,18 +283,24 @@ fn version_of(name: &str) -> Option<u64> {
     (digits.len() == 20 && known).then(|| digits.parse().ok()).flatten()
 }
 
-fn checkpoint_txns(file: impl ChunkReader + 'static, txns: &mut HashMap<String, i64>) -> Result<()> {
+fn checkpoint_txns(file: impl ChunkReader + 'static, head: &mut Head) -> Result<()> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), ["txn.appId", "txn.version"]);
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["txn.appId", "txn.version", "metaData.id"]);
     for batch in builder.with_projection(mask).build()? {
         let batch: RecordBatch = batch?;
+        if let Some(metadata) = batch.column_by_name("metaData").and_then(|column| column.as_struct_opt())
+            && let Some(ids) = metadata.column_by_name("id").and_then(|c| c.as_string_opt::<i32>())
+            && let Some(row) = (0..batch.num_rows()).find(|row| metadata.is_valid(*row) && ids.is_valid(*row))
+        {
+            head.id = ids.value(row).to_string();
+        }
         // A checkpoint of a table without transactions may lack the column.
         let Some(txn) = batch.column_by_name("txn").and_then(|column| column.as_struct_opt().cloned()) else { continue };
         let app = txn.column_by_name("appId").and_then(|c| c.as_string_opt::<i32>().cloned()).context("no txn.appId")?;
         let version =
             txn.column_by_name("version").and_then(|c| c.as_primitive_opt::<Int64Type>().cloned()).context("no txn.version")?;
         for row in (0..batch.num_rows()).filter(|row| txn.is_valid(*row) && app.is_valid(*row)) {
-            txns.insert(app.value(row).to_string(), version.value(row));
+            head.txns.insert(app.value(row).to_string(), version.value(row));
         }
     }
     Ok(())

@@ -11,10 +11,12 @@
 //! - [`scan`]: the rows themselves, folded into a [`tally`] of [`offsets`] and a [`recount`] of the windows.
 //! - [`verdict`]: what it all means. [`prove`]: one partition judged. [`windows`]: one window table judged.
 //! - [`broker`]: Kafka's watermarks, beside both legs ([`legs`]).
+//! - [`batch`]: silver, gold and what is published of it.
 //! - [`glance`]: how far each leg is, without reading a row: for `tributary status`.
 //! - [`report`]: what comes out; [`text`]: the same for people.
 
-mod broker;
+pub(crate) mod batch;
+pub(crate) mod broker;
 pub(crate) mod finding;
 pub(crate) mod glance;
 mod lake;
@@ -40,6 +42,7 @@ use std::time::Duration;
 use chrono::{SecondsFormat, Utc};
 use tributary_core::stream::Stream;
 
+use self::batch::compute::Compute;
 use self::report::Report;
 
 /// Where the stores are.
@@ -77,6 +80,10 @@ pub(crate) struct Request {
     pub(crate) require_broker: bool,
     /// Offsets of a committed span without a record are findings: right for topics without transactions.
     pub(crate) no_holes: bool,
+    /// Leave silver, gold and what is published alone.
+    pub(crate) no_batch: bool,
+    /// Silver, gold and PostgreSQL that a later run has yet to bring up to date are findings.
+    pub(crate) current: bool,
 }
 
 /// Hears how far the reading is.
@@ -90,11 +97,22 @@ pub(crate) trait Progress: Sync {
 }
 
 /// Audits the streams, one after the other. Never fails: what cannot be checked is a finding. Needs a multi-threaded runtime.
-pub(crate) async fn audit(stores: &Stores, request: &Request, streams: &[Stream], progress: &dyn Progress) -> Report {
+pub(crate) async fn audit(
+    stores: &Stores,
+    request: &Request,
+    streams: &[Stream],
+    compute: Option<&dyn Compute>,
+    progress: &dyn Progress,
+) -> Report {
     let checked_at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
     let mut reports = Vec::new();
     for stream in streams {
         reports.push(stream::audit(stores, request, stream, progress).await);
     }
-    Report { format: 1, ok: reports.iter().all(|report| report.ok), checked_at, lake: stores.lake.clone(), streams: reports }
+    let batch = match request.no_batch {
+        true => None,
+        false => Some(batch::audit(stores, request, streams, compute, progress).await),
+    };
+    let ok = reports.iter().all(|report| report.ok) && batch.as_ref().is_none_or(|batch| batch.ok);
+    Report { format: 1, ok, checked_at, lake: stores.lake.clone(), streams: reports, batch }
 }

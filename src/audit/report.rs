@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::batch::report::BatchReport;
 use super::finding::Finding;
 use super::ranges::Ranges;
 
@@ -23,6 +24,8 @@ pub(crate) struct Report {
     pub(crate) lake: String,
     /// In the order of their names.
     pub(crate) streams: Vec<StreamReport>,
+    /// Silver, gold and what is published; null: not looked at, as asked.
+    pub(crate) batch: Option<BatchReport>,
 }
 
 /// One declared stream.
@@ -105,6 +108,8 @@ pub(crate) struct ServingReport {
     pub(crate) mismatched: u64,
     /// Sum of the absolute differences.
     pub(crate) drift: u128,
+    /// Replays of bronze whose records are not in the windows yet.
+    pub(crate) replays_behind: u64,
     /// By table.
     pub(crate) tables: Vec<TableReport>,
 }

@@ -29,6 +29,8 @@ pub(crate) struct Snapshot {
     pub(crate) skipped: HashMap<Place, Ranges>,
     /// Topic ids and their incarnations.
     pub(crate) topics: BTreeMap<String, i64>,
+    /// By the bronze table's id: replays below this number are in the windows.
+    pub(crate) replays: BTreeMap<String, i64>,
     /// Per declared window; none when the table is not there.
     pub(crate) tables: Vec<Option<Stored>>,
 }
@@ -44,9 +46,12 @@ pub(crate) struct Stored {
     pub(crate) twice: Vec<Key>,
     /// Keys whose window does not end where it should.
     pub(crate) bad_end: Vec<Key>,
+    /// In microseconds since 1970: windows that begin before were deleted for their age, and what is there of them is not complete.
+    pub(crate) complete_from: Option<i64>,
 }
 
-async fn connect(url: &str) -> Result<PgConnection> {
+/// A connection, or why there is none.
+pub(crate) async fn connect(url: &str) -> Result<PgConnection> {
     let options = PgConnectOptions::from_str(url).context("the address of PostgreSQL is not a postgres:// URL")?;
     let options = options.application_name("tributary-audit");
     match tokio::time::timeout(CONNECT, PgConnection::connect_with(&options)).await {
@@ -107,18 +112,30 @@ pub(crate) async fn snapshot(url: &str, stream: &Stream, symbols: &Symbols) -> R
             snapshot.topics.insert(row.try_get(0)?, row.try_get(1)?);
         }
     }
+    if exists(&mut tx, "ops.replays").await? {
+        let replays = "SELECT table_id::text, next FROM ops.replays WHERE stream = $1";
+        for row in sqlx::query(replays).bind(&stream.name).fetch_all(&mut *tx).await? {
+            snapshot.replays.insert(row.try_get(0)?, row.try_get(1)?);
+        }
+    }
+    let retained = exists(&mut tx, "ops.retention").await?;
     for window in &stream.windows {
-        let stored = match exists(&mut tx, &sql::table(window)).await? {
+        let mut stored = match exists(&mut tx, &sql::table(window)).await? {
             true => Some(read_table(&mut tx, stream, window, symbols).await.with_context(|| window.table.clone())?),
             false => None,
         };
+        if let (true, Some(stored)) = (retained, &mut stored) {
+            let from = "SELECT (extract(epoch FROM deleted_before) * 1000000)::bigint FROM ops.retention WHERE table_name = $1";
+            stored.complete_from = sqlx::query_scalar(from).bind(&window.table).fetch_optional(&mut *tx).await?;
+        }
         snapshot.tables.push(stored);
     }
     tx.rollback().await?;
     Ok(snapshot)
 }
 
-async fn exists(connection: &mut PgConnection, table: &str) -> Result<bool> {
+/// Whether there is a table of that name.
+pub(crate) async fn exists(connection: &mut PgConnection, table: &str) -> Result<bool> {
     Ok(sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(table).fetch_one(connection).await?)
 }
 

@@ -7,6 +7,11 @@ use super::ranges::Ranges;
 
 /// The tag's key.
 pub(crate) const TAG: &str = "tributary.spans";
+/// The tag of a file that a compaction made from others.
+pub(crate) const MERGED_TAG: &str = "tributary.merged";
+
+/// The key of the tag that names rows which a replay made valid.
+pub(crate) const REPLAY_TAG: &str = "tributary.replay";
 
 /// A partition of one incarnation of the topic: `(incarnation, partition)`.
 pub(crate) type Place = (i32, i32);
@@ -43,6 +48,28 @@ fn entry(text: &str) -> Option<TagSpan> {
     (parts.next().is_none() && span.from <= span.to).then_some(span)
 }
 
+/// Rows of a file that a replay made valid: its number, where, and offsets `[from, to)`.
+pub(crate) type Replay = (i64, Place, (i64, i64));
+
+/// Reads `7=0:100,105-112;7=3#2:9`, the tag [`REPLAY_TAG`]. None when it is anything else.
+pub(crate) fn parse_replays(tag: &str) -> Option<Vec<Replay>> {
+    let mut replays = Vec::new();
+    for entry in tag.split(';').filter(|entry| !entry.is_empty()) {
+        let (number, rest) = entry.split_once('=')?;
+        let (place, ranges) = rest.split_once(':')?;
+        let (partition, incarnation) = place.split_once('#').unwrap_or((place, "1"));
+        let place = (incarnation.parse().ok()?, partition.parse().ok()?);
+        for range in ranges.split(',') {
+            let (from, to) = match range.split_once('-') {
+                Some((from, to)) => (from.parse().ok()?, to.parse().ok()?),
+                None => (range.parse().ok()?, range.parse::<i64>().ok()? + 1),
+            };
+            replays.push((number.parse().ok()?, place, (from, to)));
+        }
+    }
+    Some(replays)
+}
+
 /// Reads `ingest/<topic>#<incarnation>/<partition>` when it is this topic's: the next offset.
 pub(crate) fn ingest_app(app_id: &str, topic: &str) -> Option<Place> {
     place(of_topic(app_id, "ingest/", topic)?)
@@ -51,6 +78,11 @@ pub(crate) fn ingest_app(app_id: &str, topic: &str) -> Option<Place> {
 /// Reads `first/<topic>#<incarnation>/<partition>` when it is this topic's: the first offset that the table ever took.
 pub(crate) fn first_app(app_id: &str, topic: &str) -> Option<Place> {
     place(of_topic(app_id, "first/", topic)?)
+}
+
+/// Reads `silver/<topic>#<incarnation>/<partition>` when it is this topic's: the next offset that silver is to take.
+pub(crate) fn silver_app(app_id: &str, topic: &str) -> Option<Place> {
+    place(of_topic(app_id, "silver/", topic)?)
 }
 
 fn place(text: &str) -> Option<Place> {
@@ -127,6 +159,13 @@ mod tests {
         for broken in ["0:100-150", "0:150-100:3", "x:1-2:1", "0:1-2:1:9", "0:1:1", "0#x:1-2:1", "0:1-2:-1"] {
             assert_eq!(parse(broken), None, "{broken}");
         }
+    }
+
+    #[test]
+    fn a_replays_tag_reads_back() {
+        let read = parse_replays("7=0:100,105-112;8=3#2:9").unwrap();
+        assert_eq!(read, [(7, (1, 0), (100, 101)), (7, (1, 0), (105, 112)), (8, (2, 3), (9, 10))]);
+        assert_eq!(parse_replays("7=0:x"), None);
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! The one place of the audit where SQL is put together from names.
 //!
-//! Names come from a stream's declaration, which promises that they are safe to quote; they are quoted here all the same, and
-//! doubled quotes leave no way out of the quotes.
+//! Names come from a stream's declaration or a model, which promise that they are safe to quote; they are quoted here all the same,
+//! and doubled quotes leave no way out of the quotes.
 
 // Tables and columns are named by the stream's declaration, so the text cannot be static; every name goes through `quoted`.
 #![allow(clippy::disallowed_types)]
 
+use arrow_schema::{DataType, Schema};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use tributary_core::stream::{Stream, Window};
 
+use super::batch::canon::Form;
 use super::recount::MAX_GROUP;
 
 fn quoted(name: &str) -> String {
@@ -35,6 +37,23 @@ pub(crate) fn rows(stream: &Stream, window: &Window) -> SqlStr {
         table(window)
     );
     AssertSqlSafe(sql).into_sql_str()
+}
+
+/// All rows of a published table: whole numbers as `bigint`, everything else as text, as [`Form`] has it.
+pub(crate) fn published(table: &str, schema: &Schema) -> SqlStr {
+    let shown = schema.fields().iter().map(|field| {
+        let column = quoted(field.name());
+        match (field.data_type(), Form::of(field.data_type())) {
+            (DataType::Date32 | DataType::Date64, _) => format!("({column} - DATE '1970-01-01')::bigint"),
+            (DataType::Timestamp(..), _) => format!("(extract(epoch FROM {column}) * 1000000)::bigint"),
+            (DataType::Boolean, _) => format!("{column}::int::bigint"),
+            (_, Some(Form::Whole)) => format!("{column}::bigint"),
+            (_, Some(Form::Decimal)) => format!("{column}::numeric::text"),
+            (_, Some(Form::Float)) => format!("{column}::float8::text"),
+            _ => format!("{column}::text"),
+        }
+    });
+    AssertSqlSafe(format!("SELECT {} FROM gold.{}", shown.collect::<Vec<_>>().join(", "), quoted(table))).into_sql_str()
 }
 
 /// Start of the newest window of a table, in microseconds since 1970.

@@ -150,7 +150,7 @@ impl Audit<'_> {
         target: &Marks,
     ) -> Result<Option<Tally>> {
         let topic = &self.stream.topic;
-        let found = Lake::at(&self.stores.lake, &self.stores.lake_options, &self.stream.name)?;
+        let found = Lake::at(&self.stores.lake, &self.stores.lake_options, &format!("bronze/{}", self.stream.name))?;
         let mut head = None;
         if let Some(lake) = &found {
             self.report.bronze.url = lake.url.to_string();
@@ -169,16 +169,31 @@ impl Audit<'_> {
             self.find(Finding::new(Kind::NotChecked, format!("bronze: there is no table {} in the lake", self.stream.name)));
             return Ok(None);
         };
-        let counted = counted(snapshot);
-        let (head, files, tally) = self.scan(&lake, head, &counted).await?;
+        let (head, files, tally) = self.scan(&lake, head, snapshot).await?;
+        self.replays(snapshot, &head);
         Ok(Some(self.judge(head, &files, tally)))
     }
 
+    /// How many replays the windows have yet to take.
+    fn replays(&mut self, snapshot: Option<&Snapshot>, head: &Head) {
+        let Some(snapshot) = snapshot else { return };
+        let made = head.txns.get(&format!("replay/{}", self.stream.topic)).copied().unwrap_or(0);
+        let taken = snapshot.replays.get(&head.id).copied().unwrap_or(0);
+        self.report.serving.replays_behind = (made - taken).max(0).unsigned_abs();
+        if self.request.drained && taken < made {
+            let detail = format!(
+                "bronze has had {made} replays, the windows have taken {taken}; `up` or the next `deadletters replay` brings them the others"
+            );
+            self.find(Finding::new(Kind::NotDrained, detail));
+        }
+    }
+
     /// Reads the files, again where compaction took one away meanwhile.
-    async fn scan(&self, lake: &Lake, mut head: Head, counted: &HashMap<Place, Counted>) -> Result<(Head, Vec<LiveFile>, Tally)> {
+    async fn scan(&self, lake: &Lake, mut head: Head, snapshot: Option<&Snapshot>) -> Result<(Head, Vec<LiveFile>, Tally)> {
         let mut files = lake.files(&head).await?;
         for scan in 1.. {
-            let plan = Plan::new(self.stream, counted, &self.symbols);
+            let counted = counted(snapshot, &head, &files);
+            let plan = Plan::new(self.stream, &counted, &self.symbols);
             self.progress.begin(&self.stream.name, files.iter().map(|file| file.size).sum());
             let tally = tokio::task::block_in_place(|| scan::scan(&plan, lake, &files, &|bytes| self.progress.advance(bytes)));
             self.progress.end();
@@ -197,11 +212,14 @@ impl Audit<'_> {
     }
 }
 
-/// Which rows the windows should hold.
-fn counted(snapshot: Option<&Snapshot>) -> HashMap<Place, Counted> {
+/// Which rows the windows should hold: not those yet that a replay has made valid since.
+fn counted(snapshot: Option<&Snapshot>, head: &Head, files: &[LiveFile]) -> HashMap<Place, Counted> {
     let Some(snapshot) = snapshot else { return HashMap::new() };
+    let taken = snapshot.replays.get(&head.id).copied().unwrap_or(0);
     let counted = snapshot.offsets.iter().map(|(place, next)| {
-        let except = snapshot.skipped.get(place).cloned().unwrap_or_default();
+        let mut except = snapshot.skipped.get(place).cloned().unwrap_or_default();
+        let late = files.iter().flat_map(|file| &file.replays).filter(|(number, at, _)| *number >= taken && at == place);
+        late.for_each(|(.., (from, to))| except.add(*from, *to));
         (*place, Counted { below: *next, except })
     });
     counted.collect()

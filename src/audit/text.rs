@@ -7,6 +7,8 @@ use std::fmt::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use super::batch;
+use super::finding::Finding;
 use super::report::{Difference, PartitionReport, Problem, Report, State, StreamReport};
 
 /// The report as text, with a line feed at its end.
@@ -15,6 +17,10 @@ pub(crate) fn render(report: &Report, limit: usize) -> String {
     for stream in &report.streams {
         // Writing to a String does not fail.
         let _ = render_stream(&mut text, stream, limit);
+    }
+    if let Some(batch) = &report.batch {
+        let _ = batch::text::render(&mut text, batch, limit);
+        let _ = findings(&mut text, &batch.findings, limit);
     }
     let _ = writeln!(text, "{}", verdict(report));
     text
@@ -36,17 +42,21 @@ fn render_stream(text: &mut String, stream: &StreamReport, limit: usize) -> fmt:
     }
     writeln!(text, "{}", table(&stream.partitions))?;
     windows(text, stream, limit)?;
-    for finding in stream.findings.iter().take(limit) {
+    findings(text, &stream.findings, limit)
+}
+
+fn findings(text: &mut String, findings: &[Finding], limit: usize) -> fmt::Result {
+    for finding in findings.iter().take(limit) {
         write!(text, "✗ {}", kind(finding.kind))?;
         if let (Some(partition), Some(incarnation)) = (finding.partition, finding.incarnation) {
             write!(text, " · partition {partition}{}", if incarnation == 1 { String::new() } else { format!("#{incarnation}") })?;
         }
-        if let Some(file) = &finding.file {
-            write!(text, " · {file}")?;
+        for place in finding.table.iter().filter(|table| table.contains('.')).chain(&finding.file) {
+            write!(text, " · {place}")?;
         }
         writeln!(text, " · {}", shortened(&finding.detail))?;
     }
-    left_out(text, stream.findings.len(), limit)
+    left_out(text, findings.len(), limit)
 }
 
 fn windows(text: &mut String, stream: &StreamReport, limit: usize) -> fmt::Result {
@@ -142,7 +152,11 @@ pub(crate) fn verdict(report: &Report) -> String {
     } else {
         line.push_str(" · windows not checked");
     }
-    match sum(&|s| s.findings.len() as u64) {
+    if let Some(batch) = &report.batch {
+        line.push_str(&batch::text::verdict(batch));
+    }
+    let of_batch = report.batch.as_ref().map_or(0, |batch| batch.findings.len() as u64);
+    match sum(&|s| s.findings.len() as u64) + of_batch {
         0 => line.push_str(" · ok"),
         1 => line.push_str(" · 1 finding"),
         n => _ = write!(line, " · {n} findings"),
@@ -150,7 +164,7 @@ pub(crate) fn verdict(report: &Report) -> String {
     line
 }
 
-fn left_out(text: &mut String, all: usize, limit: usize) -> fmt::Result {
+pub(super) fn left_out(text: &mut String, all: usize, limit: usize) -> fmt::Result {
     match all.saturating_sub(limit) {
         0 => Ok(()),
         more => writeln!(text, "    … and {more} more: tributary audit --json has all"),
@@ -171,7 +185,7 @@ fn kind(kind: super::finding::Kind) -> String {
     serde_json::to_value(kind).ok().and_then(|value| Some(value.as_str()?.to_string())).unwrap_or_default()
 }
 
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -6,8 +6,10 @@
 // The helpers of a test are tests as well, and clippy does not know.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod batch;
 mod bronze;
 mod postgres;
+mod replay;
 mod windows;
 mod world;
 
@@ -43,13 +45,14 @@ fn people_get_a_table_and_one_line_that_says_it_all() {
     let world = World::served();
     let output = world.command(&[]);
     let text = String::from_utf8(output.stdout).unwrap();
-    let last = "audit: bronze 2 partitions, 190 rows, missing=0 twice=0 · windows 2 tables, mismatched=0 drift=0 · ok";
+    let last = "audit: bronze 2 partitions, 190 rows, missing=0 twice=0 · windows 2 tables, mismatched=0 drift=0 \
+                · silver and gold not built yet · ok";
     assert_eq!(text.lines().last(), Some(last), "{text}");
 
     world.sql("UPDATE realtime.revenue SET cents = cents + 5 WHERE window_start = '2026-01-01 23:00Z'");
     let text = String::from_utf8(world.command(&[]).stdout).unwrap();
     assert!(text.contains("2026-01-01T23:00:00Z"), "{text}");
-    assert!(text.ends_with("windows 2 tables, mismatched=1 drift=5 · 1 finding\n"), "{text}");
+    assert!(text.ends_with("mismatched=1 drift=5 · silver and gold not built yet · 1 finding\n"), "{text}");
 }
 
 #[test]

@@ -112,3 +112,14 @@ fn stores_that_disagree_about_incarnations_are_named() {
     world.sql("INSERT INTO ops.topic_incarnations VALUES ('clicks', 'abc', 2, now())");
     assert_eq!(world.findings(&[]), ["incarnation"]);
 }
+
+#[test]
+fn windows_that_were_deleted_for_their_age_are_not_missed_and_the_others_are() {
+    let world = World::served();
+    world.sql("CREATE TABLE ops.retention (table_name TEXT, deleted_before TIMESTAMPTZ)");
+    world.sql("INSERT INTO ops.retention VALUES ('per_minute', '2026-01-02 00:00Z')");
+    world.sql("DELETE FROM realtime.per_minute WHERE window_start < '2026-01-02 00:00Z'");
+    assert_eq!(world.findings(&[]), NOTHING);
+    world.sql("UPDATE ops.retention SET deleted_before = '2026-01-01 00:00Z'");
+    assert_eq!(world.findings(&[]), ["window per_minute"]);
+}

@@ -84,6 +84,8 @@ pub(crate) struct Row {
     pub(crate) amount: i64,
     pub(crate) event: Option<i64>,
     pub(crate) kafka: i64,
+    /// Whose event it is, where it is a copy: incarnation, partition, offset.
+    pub(crate) id: Option<(i32, i32, i64)>,
 }
 
 impl Row {
@@ -101,6 +103,7 @@ impl Row {
             amount: offset * 10 - 100,
             event: Some(event),
             kafka: event + 1_000_000,
+            id: None,
         }
     }
 
@@ -109,7 +112,7 @@ impl Row {
         Row { status, error: Some(format!("{status}: by hand")), event: None, ..self }
     }
 
-    fn day(&self) -> i64 {
+    pub(crate) fn day(&self) -> i64 {
         self.event.unwrap_or(self.kafka).div_euclid(DAY)
     }
 }
@@ -120,6 +123,7 @@ pub(crate) struct Part {
     pub(crate) day: i64,
     pub(crate) rows: Vec<Row>,
     pub(crate) tag: Option<String>,
+    pub(crate) replay: Option<String>,
     pub(crate) data_change: bool,
 }
 
@@ -145,7 +149,7 @@ pub(crate) fn tag(spans: &[(i32, i32, i64, i64)], rows: &[Row]) -> String {
 pub(crate) fn draft(spans: &[(i32, i32, i64, i64)], rows: Vec<Row>) -> Draft {
     let mut days: BTreeMap<i64, Vec<Row>> = BTreeMap::new();
     rows.into_iter().for_each(|row| days.entry(row.day()).or_default().push(row));
-    let part = |(day, rows): (i64, Vec<Row>)| Part { day, tag: Some(tag(spans, &rows)), rows, data_change: true };
+    let part = |(day, rows): (i64, Vec<Row>)| Part { day, tag: Some(tag(spans, &rows)), replay: None, rows, data_change: true };
     let txn = |(incarnation, partition, _, to): &(i32, i32, i64, i64)| (format!("ingest/{TOPIC}#{incarnation}/{partition}"), *to);
     Draft { parts: days.into_iter().map(part).collect(), txns: spans.iter().map(txn).collect(), removes: Vec::new() }
 }
@@ -162,6 +166,8 @@ pub(crate) struct World {
     log: LogStoreRef,
     runtime: Runtime,
     version: u64,
+    silver: Option<(LogStoreRef, u64)>,
+    gold: Option<LogStoreRef>,
     /// Live files and their rows.
     pub(crate) files: BTreeMap<String, Vec<Row>>,
     pub(crate) db: Option<Database>,
@@ -177,25 +183,8 @@ impl World {
         std::fs::create_dir_all(&table).unwrap();
         std::fs::create_dir(dir.path().join("streams")).unwrap();
         std::fs::write(dir.path().join("streams/clicks.toml"), DECLARATION).unwrap();
-        let url = url::Url::from_directory_path(&table).unwrap();
-        let log = logstore_for(&url, StorageConfig::default()).unwrap();
-        let field = |name: &str, kind: PrimitiveType| StructField::new(name, DataType::Primitive(kind), true);
-        let create = CreateBuilder::new().with_log_store(log.clone()).with_partition_columns(["event_date"]).with_columns([
-            field("event_id", PrimitiveType::String),
-            field("event_kind", PrimitiveType::String),
-            field("source", PrimitiveType::String),
-            field("amount", PrimitiveType::Long),
-            field("event_timestamp", PrimitiveType::Timestamp),
-            field("ingestion_timestamp", PrimitiveType::Timestamp),
-            field("event_date", PrimitiveType::Date),
-            field("kafka_partition", PrimitiveType::Integer),
-            field("kafka_offset", PrimitiveType::Long),
-            field("topic_incarnation", PrimitiveType::Integer),
-            field("status", PrimitiveType::String),
-            field("error", PrimitiveType::String),
-        ]);
-        runtime.block_on(async { create.await }).unwrap();
-        World { dir, log, runtime, version: 0, files: BTreeMap::new(), db: None, kafka: None }
+        let log = create(&runtime, &table, [shared(), texts(&["status", "error"])].concat());
+        World { dir, log, runtime, version: 0, silver: None, gold: None, files: BTreeMap::new(), db: None, kafka: None }
     }
 
     /// Two partitions, two commits, no hole: `[0, 60)` and `[60, 100)` of partition 0, `[0, 20)` and `[20, 90)` of partition 1.
@@ -229,26 +218,98 @@ impl World {
             actions.push(Action::Remove(remove));
         }
         for (n, part) in draft.parts.into_iter().enumerate() {
-            let date = DateTime::from_timestamp_micros(part.day * DAY).unwrap().format("%Y-%m-%d").to_string();
-            let path = format!("event_date={date}/part-{}-{n}.parquet", self.version);
-            let size = write(&self.table().join(&path), &part.rows);
-            actions.push(Action::Add(Add {
-                path: path.clone(),
-                size: size as i64,
-                data_change: part.data_change,
-                partition_values: HashMap::from([("event_date".into(), Some(date))]),
-                tags: part.tag.map(|tag| HashMap::from([("tributary.spans".into(), Some(tag))])),
-                ..Default::default()
-            }));
+            let Action::Add(add) =
+                add_file(&self.table(), &format!("part-{}-{n}", self.version), part.day, &batch_of(&part.rows))
+            else {
+                continue;
+            };
+            let path = add.path.clone();
+            let merged = (!part.data_change && part.tag.is_some()).then(|| "2".to_string());
+            let named = [("tributary.spans", part.tag), ("tributary.replay", part.replay), ("tributary.merged", merged)];
+            let tags: HashMap<_, _> = named.into_iter().filter_map(|(name, tag)| Some((name.to_string(), Some(tag?)))).collect();
+            actions.push(Action::Add(Add { data_change: part.data_change, tags: (!tags.is_empty()).then_some(tags), ..add }));
             self.files.insert(path, part.rows);
         }
-        let mut bytes = Vec::new();
-        for action in &actions {
-            serde_json::to_writer(&mut bytes, action).unwrap();
-            bytes.push(b'\n');
+        commit(&self.runtime, &self.log, self.version, &actions);
+    }
+
+    /// A commit of silver: these rows, and that it has everything below these offsets, `(incarnation, partition, next)`.
+    pub(crate) fn put_silver(&mut self, rows: Vec<Row>, offsets: &[(i32, i32, i64)]) {
+        let table = self.dir.path().join("lake/silver/clicks");
+        let (log, before) = self.silver.take().unwrap_or_else(|| {
+            std::fs::create_dir_all(&table).unwrap();
+            (create(&self.runtime, &table, shared()), 0)
+        });
+        let version = before + 1;
+        let txn = |(incarnation, partition, next): &(i32, i32, i64)| {
+            Action::Txn(Transaction::new(format!("silver/{TOPIC}#{incarnation}/{partition}"), *next))
+        };
+        let info = CommitInfo { operation: Some("SILVER".into()), ..Default::default() };
+        let mut actions = vec![Action::CommitInfo(info)];
+        actions.extend(offsets.iter().map(txn));
+        let mut days: BTreeMap<i64, Vec<Row>> = BTreeMap::new();
+        rows.into_iter().for_each(|row| days.entry(row.day()).or_default().push(row));
+        actions.extend(days.into_iter().map(|(day, rows)| add_file(&table, &format!("part-{version}"), day, &batch_of(&rows))));
+        commit(&self.runtime, &log, version, &actions);
+        self.silver = Some((log, version));
+    }
+
+    /// The model of a gold table over silver: its file, and, unless it is to be a folder without tables, its first commit. `days` are days
+    /// since 1970 with events and cents; `silver` is the version that it says it was made from.
+    pub(crate) fn put_gold(&mut self, model: &str, days: &[(i64, i64, i64)], silver: i64) {
+        let models = self.dir.path().join("sql/models/gold");
+        std::fs::create_dir_all(&models).unwrap();
+        std::fs::write(models.join("daily.sql"), model).unwrap();
+        let table = self.dir.path().join("lake/gold/daily");
+        std::fs::create_dir_all(&table).unwrap();
+        let columns = vec![
+            field("event_date", PrimitiveType::Date),
+            field("events", PrimitiveType::Long),
+            field("cents", PrimitiveType::Long),
+        ];
+        let log = create(&self.runtime, &table, columns);
+        let hash = tributary_core::model::Model::parse(model, "sql/models/gold/daily.sql").unwrap().hash;
+        let source = self.table_id(&self.silver.as_ref().unwrap().0);
+        let mut actions = vec![Action::Txn(Transaction::new(format!("gold/daily@{source}@{}", &hash[..8]), silver))];
+        for (day, events, cents) in days {
+            let one = |value: &i64| Arc::new(Int64Array::from(vec![*value])) as ArrayRef;
+            let batch =
+                RecordBatch::try_from_iter_with_nullable([("events", one(events), true), ("cents", one(cents), true)]).unwrap();
+            actions.push(add_file(&table, "part-1", *day, &batch));
         }
-        let entry = self.log.write_commit_entry(self.version, CommitOrBytes::LogBytes(bytes.into()), uuid::Uuid::new_v4());
-        self.runtime.block_on(entry).unwrap();
+        commit(&self.runtime, &log, 1, &actions);
+        self.gold = Some(log);
+    }
+
+    /// Another text of the model.
+    pub(crate) fn edit_model(&self, model: &str) {
+        std::fs::write(self.dir.path().join("sql/models/gold/daily.sql"), model).unwrap();
+    }
+
+    /// PostgreSQL says that it holds version 1 of the gold table, and holds these days.
+    pub(crate) fn publish(&self, days: &[(i64, i64, i64)]) {
+        let id = self.table_id(self.gold.as_ref().unwrap());
+        self.sql("CREATE TABLE IF NOT EXISTS ops.published (table_name text, model text, lake_id text, version bigint); CREATE SCHEMA gold;
+                  CREATE TABLE gold.daily (event_date date, events bigint, cents numeric, updated_at timestamptz DEFAULT now())");
+        self.sql(&format!("INSERT INTO ops.published VALUES ('daily', 'daily', '{id}', 1)"));
+        for (day, events, cents) in days {
+            self.sql(&format!("INSERT INTO gold.daily VALUES (DATE '1970-01-01' + {day}, {events}, {cents})"));
+        }
+    }
+
+    fn table_id(&self, log: &LogStoreRef) -> String {
+        self.runtime.block_on(async {
+            let mut table = DeltaTable::new(log.clone());
+            table.load().await.unwrap();
+            table.snapshot().unwrap().metadata().id().to_string()
+        })
+    }
+
+    /// The table's own id.
+    pub(crate) fn id(&self) -> String {
+        let first = std::fs::read_to_string(self.table().join(format!("_delta_log/{:020}.json", 0))).unwrap();
+        let actions: Vec<Value> = first.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        actions.iter().find_map(|action| action["metaData"]["id"].as_str()).unwrap().to_string()
     }
 
     /// Writes a checkpoint and drops the commits below it.
@@ -345,11 +406,62 @@ impl World {
     /// What it finds: kind, partition and ranges of each finding.
     pub(crate) fn findings(&self, flags: &[&str]) -> Vec<String> {
         let (status, report) = self.audit(flags);
-        let findings: Vec<String> = report["streams"][0]["findings"].as_array().unwrap().iter().map(summary).collect();
+        let of = |part: &Value| part["findings"].as_array().into_iter().flatten().map(summary).collect::<Vec<_>>();
+        let findings = [of(&report["streams"][0]), of(&report["batch"])].concat();
         assert_eq!(status, i32::from(!findings.is_empty()), "{report:#}");
         assert_eq!(report["ok"], findings.is_empty());
         findings
     }
+}
+
+fn field(name: &str, kind: PrimitiveType) -> StructField {
+    StructField::new(name, DataType::Primitive(kind), true)
+}
+
+fn texts(names: &[&str]) -> Vec<StructField> {
+    names.iter().map(|name| field(name, PrimitiveType::String)).collect()
+}
+
+/// The columns that bronze and silver share.
+fn shared() -> Vec<StructField> {
+    let rest = [
+        field("amount", PrimitiveType::Long),
+        field("event_timestamp", PrimitiveType::Timestamp),
+        field("ingestion_timestamp", PrimitiveType::Timestamp),
+        field("event_date", PrimitiveType::Date),
+        field("kafka_partition", PrimitiveType::Integer),
+        field("kafka_offset", PrimitiveType::Long),
+        field("topic_incarnation", PrimitiveType::Integer),
+    ];
+    [texts(&["event_id", "event_kind", "source"]), rest.to_vec()].concat()
+}
+
+/// An empty table by day.
+fn create(runtime: &Runtime, table: &Path, columns: Vec<StructField>) -> LogStoreRef {
+    let url = url::Url::from_directory_path(table).unwrap();
+    let log = logstore_for(&url, StorageConfig::default()).unwrap();
+    let create = CreateBuilder::new().with_log_store(log.clone()).with_partition_columns(["event_date"]).with_columns(columns);
+    runtime.block_on(async { create.await }).unwrap();
+    log
+}
+
+/// Writes a data file and says what the log says of it.
+fn add_file(table: &Path, name: &str, day: i64, rows: &RecordBatch) -> Action {
+    let date = DateTime::from_timestamp_micros(day * DAY).unwrap().format("%Y-%m-%d").to_string();
+    let path = format!("event_date={date}/{name}.parquet");
+    let size = write(&table.join(&path), rows);
+    let partition_values = HashMap::from([("event_date".into(), Some(date))]);
+    Action::Add(Add { path, size: size as i64, data_change: true, partition_values, ..Default::default() })
+}
+
+fn commit(runtime: &Runtime, log: &LogStoreRef, version: u64, actions: &[Action]) {
+    let mut bytes = Vec::new();
+    for action in actions {
+        serde_json::to_writer(&mut bytes, action).unwrap();
+        bytes.push(b'\n');
+    }
+    let entry = log.write_commit_entry(version, CommitOrBytes::LogBytes(bytes.into()), uuid::Uuid::new_v4());
+    runtime.block_on(entry).unwrap();
 }
 
 fn remove() -> Remove {
@@ -370,14 +482,21 @@ fn summary(finding: &Value) -> String {
     text
 }
 
-fn write(path: &Path, rows: &[Row]) -> usize {
+fn batch_of(rows: &[Row]) -> RecordBatch {
     let text = |of: &dyn Fn(&Row) -> Option<String>| Arc::new(rows.iter().map(of).collect::<StringArray>()) as ArrayRef;
     let time = |of: &dyn Fn(&Row) -> Option<i64>| {
         Arc::new(rows.iter().map(of).collect::<TimestampMicrosecondArray>().with_timezone("UTC")) as ArrayRef
     };
     let valid = |row: &Row| row.error.is_none();
     let batch = RecordBatch::try_from_iter_with_nullable([
-        ("event_id", text(&|r| valid(r).then(|| format!("{:?}-{}", r.place, r.offset))), true),
+        (
+            "event_id",
+            text(&|r| {
+                let (incarnation, partition, offset) = r.id.unwrap_or((r.place.0, r.place.1, r.offset));
+                valid(r).then(|| format!("{incarnation}/{partition}-{offset}"))
+            }),
+            true,
+        ),
         ("event_kind", text(&|r| (valid(r) && !r.kind.is_empty()).then(|| r.kind.to_string())), true),
         ("source", text(&|r| valid(r).then(|| r.source.to_string())), true),
         ("amount", Arc::new(rows.iter().map(|r| valid(r).then_some(r.amount)).collect::<Int64Array>()) as ArrayRef, true),
@@ -389,10 +508,13 @@ fn write(path: &Path, rows: &[Row]) -> usize {
         ("status", text(&|r| Some(r.status.to_string())), true),
         ("error", text(&|r| r.error.clone()), true),
     ]);
-    let batch = batch.unwrap();
+    batch.unwrap()
+}
+
+fn write(path: &Path, batch: &RecordBatch) -> usize {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut writer = ArrowWriter::try_new(std::fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
+    writer.write(batch).unwrap();
     writer.close().unwrap();
     std::fs::metadata(path).unwrap().len() as usize
 }
