@@ -5,17 +5,33 @@
 //! wrongly; an error says why and what to do next; colour only on a terminal that wants it.
 
 mod audit;
+mod backfill;
 mod broker;
 mod config;
+mod deadletters;
+mod declared;
+mod desk;
+mod follow;
 mod generate;
 mod globals;
+mod heal;
+mod jobs;
 mod logging;
+mod models;
 mod output;
+mod query;
+mod repair;
+mod rows;
+mod run;
+mod runs;
 mod session;
 mod status;
+mod tables;
 mod topic;
 mod up;
 mod version;
+mod when;
+mod why;
 
 use std::process::ExitCode;
 
@@ -37,6 +53,9 @@ Examples:
   tributary up                      everything, on this machine, with demo traffic
   tributary up --no-generator       the same, waiting for your events on the embedded broker
   tributary status                  what runs, where, and how far it is
+  tributary runs list               what was computed from it, and how that went
+  tributary query \"SELECT * FROM gold.kpi_dau\"
+  tributary why gold.daily_active_users
   tributary audit                   prove that nothing is missing and nothing is there twice
   tributary config show             every setting, its value and where it came from
 
@@ -54,9 +73,19 @@ struct Cli {
 enum Command {
     Up(up::Args),
     Status(status::Args),
+    Jobs(jobs::Args),
+    Run(run::Args),
+    Runs(runs::Args),
+    Backfill(backfill::Args),
+    Tables(tables::Args),
+    Models(models::Args),
+    Query(query::Args),
+    Why(why::Args),
     Audit(audit::Args),
     Generate(generate::Args),
     Topic(topic::Args),
+    Deadletters(deadletters::Args),
+    Heal(heal::Args),
     Config(config::Args),
     Broker(broker::Args),
     Version(version::Args),
@@ -75,12 +104,22 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Version(args) => version::run(&args, globals),
         Command::Up(args) => up::run(&args, &Session::begin(globals, args.flags())?),
         Command::Status(args) => status::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Jobs(args) => jobs::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Run(args) => run::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Runs(args) => runs::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Backfill(args) => backfill::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Tables(args) => tables::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Models(args) => models::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Query(args) => query::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Why(args) => why::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Audit(args) => {
             let session = Session::begin(globals, Vec::new())?;
-            audit::run(&args, &audit::stores(&session.reachable()), session.streams()?)
+            audit::run(&args, &session.reachable(), session.streams()?)
         }
         Command::Generate(args) => generate::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Topic(args) => topic::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Deadletters(args) => deadletters::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Heal(args) => heal::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Config(args) => config::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Broker(args) => broker::run(&args, &Session::begin(globals, args.flags())?),
     }

@@ -4,7 +4,9 @@
 //!
 //! - [`main`]: reads the command line and runs one subcommand; `cli/` has one file for each.
 //! - [`embedded`]: the broker and the PostgreSQL that start where none is configured.
+//! - [`engine`]: what computes over tables, as the coordinator calls it.
 //! - `audit`: the proof from the stores alone, behind `tributary audit`.
+//! - `inspect`: tables, runs to come and the way of a number, read and never changed; `words`: how such things are said.
 //!
 //! Everything that waits is in `tributary-actors`, everything that computes over events in `tributary-core`.
 
@@ -12,5 +14,8 @@ mod audit;
 mod cli;
 mod console;
 pub mod embedded;
+pub mod engine;
+mod inspect;
+mod words;
 
 pub use cli::main;

@@ -13,6 +13,8 @@ use tributary_core::settings::unit::{Kind, Time};
 use tributary_core::stream::Stream;
 
 use super::output::{self, Usage};
+use crate::audit::batch::compute::Compute;
+use crate::audit::batch::local::Engine;
 use crate::audit::{self, Brokers, Progress, Request, Stores, text};
 
 /// Prove from the stores that every record is in the lake once and in every window once
@@ -46,6 +48,12 @@ pub(crate) struct Args {
     /// Offsets without a record are errors: for topics without transactions
     #[arg(long)]
     no_holes: bool,
+    /// Leave silver, gold and PostgreSQL's gold tables out
+    #[arg(long)]
+    no_batch: bool,
+    /// What the next run would bring up to date in silver, gold and PostgreSQL is an error (waits for it up to --wait)
+    #[arg(long)]
+    current: bool,
     /// Print the whole report as JSON
     #[arg(long)]
     json: bool,
@@ -55,7 +63,7 @@ pub(crate) struct Args {
 }
 
 /// Runs the audit over the declared streams.
-pub(crate) fn run(args: &Args, stores: &Stores, mut streams: Vec<Stream>) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args, settings: &Settings, mut streams: Vec<Stream>) -> Result<ExitCode> {
     if let Some(name) = &args.stream {
         let known: Vec<String> = streams.iter().map(|stream| stream.name.clone()).collect();
         streams.retain(|stream| stream.name == *name);
@@ -69,10 +77,15 @@ pub(crate) fn run(args: &Args, stores: &Stores, mut streams: Vec<Stream>) -> Res
         bronze_only: args.bronze_only,
         require_broker: args.require_broker,
         no_holes: args.no_holes,
+        no_batch: args.no_batch,
+        current: args.current,
     };
+    let stores = stores(settings);
+    let engine = if args.no_batch { None } else { Some(Engine::new(settings)?) };
+    let compute = engine.as_ref().map(|engine| engine as &dyn Compute);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start a runtime")?;
-    let report = runtime.block_on(audit::audit(stores, &request, &streams, &Bar::new()));
+    let report = runtime.block_on(audit::audit(&stores, &request, &streams, compute, &Bar::new()));
     if args.json {
         output::print_json(&report)?;
         eprintln!("{}", text::verdict(&report));

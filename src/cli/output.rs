@@ -1,13 +1,16 @@
-//! Words to a person: results on stdout, everything else on stderr.
+//! Words to a person: results on stdout, everything else on stderr; and the questions that are asked back.
 //!
 //! Promises that a reader who stops reading (`| head`) is no error, and that an error shows its whole chain of causes.
 
-use std::io::{ErrorKind, Write};
+use std::io::{BufRead, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Error, Result};
 use serde::Serialize;
 use tributary_core::settings::layers::Refused;
+
+use crate::inspect::catalog::NoTable;
+use crate::inspect::why::NothingOfThatName;
 
 /// The person asked for something that cannot be meant: exit status 2.
 #[derive(Debug, thiserror::Error)]
@@ -48,5 +51,40 @@ pub(crate) fn explain(error: &Error, colour: bool) -> ExitCode {
     for cause in error.chain().skip(1) {
         eprintln!("  because: {cause}");
     }
-    ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+    let called_wrongly = error.is::<Usage>() || error.is::<NoTable>() || error.is::<NothingOfThatName>();
+    ExitCode::from(if called_wrongly { 2 } else { 1 })
+}
+
+/// Somebody named what is not there: says what is.
+pub(crate) fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Usage {
+    let known: Vec<&str> = known.into_iter().collect();
+    match known.is_empty() {
+        true => Usage(format!("no {what} {name}; there is none")),
+        false => Usage(format!("no {what} {name}; there are: {}", known.join(", "))),
+    }
+}
+
+/// Asks on a terminal. Where nobody can answer, the answer must have been given by a flag.
+pub(crate) fn confirm(question: &str, yes: bool) -> Result<bool> {
+    if yes {
+        return Ok(true);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Usage("nobody can be asked here: say --yes".into()).into());
+    }
+    eprint!("{question} [y/N] ");
+    std::io::stderr().flush().context("cannot ask")?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_name_is_answered_with_the_right_ones() {
+        assert_eq!(unknown("job", "x", ["a", "b"]).to_string(), "no job x; there are: a, b");
+    }
 }

@@ -7,13 +7,14 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use tributary_core::job::Job;
 use tributary_core::settings::layers::{Flag, Layers, Loaded, from_layers};
 use tributary_core::settings::{Settings, postgres_url};
 use tributary_core::stream::{BUILTIN, Stream, parse_all};
 
 use super::globals::Globals;
-use super::logging;
-use super::output::Usage;
+use super::output::{self, Usage};
+use super::{declared, logging};
 use crate::embedded::run_file::RunFile;
 
 /// The file that is read when nobody names one.
@@ -68,16 +69,7 @@ impl Session {
     pub(crate) fn streams(&self) -> Result<Vec<Stream>> {
         let settings = self.settings();
         let folder = Path::new(&settings.streams_dir);
-        let mut files: Vec<PathBuf> = match fs::read_dir(folder) {
-            Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
-            Err(error) if error.kind() == ErrorKind::NotFound && self.loaded.is_default("streams_dir") => Vec::new(),
-            Err(error) => return Err(error).with_context(|| format!("cannot read the streams in {}", folder.display())),
-        };
-        // Editors leave `.#orders.toml` and the like beside what they edit.
-        let hidden = |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        files.retain(|file| file.extension().is_some_and(|extension| extension == "toml") && !hidden(file));
-        files.sort();
-        let mut declared = files.iter().map(|file| declaration(file)).collect::<Result<Vec<_>>>()?;
+        let mut declared = declared::files(folder, "streams", self.loaded.is_default("streams_dir"))?.unwrap_or_default();
         let builtin = Stream::builtin().name;
         match declared.iter().position(|(file, text)| Stream::parse(text, file).is_ok_and(|stream| stream.name == builtin)) {
             // The first stream is the one that made-up traffic goes to.
@@ -105,6 +97,18 @@ impl Session {
         Ok(streams)
     }
 
+    /// The jobs of `batch.jobs_dir`, or those that are compiled in.
+    pub(crate) fn jobs(&self) -> Result<Vec<Job>> {
+        declared::jobs(Path::new(&self.settings().batch.jobs_dir), self.loaded.is_default("batch.jobs_dir"))
+    }
+
+    /// The job of that name or alias.
+    pub(crate) fn job(&self, name: &str) -> Result<Job> {
+        let jobs = self.jobs()?;
+        let found = jobs.iter().find(|job| job.is_called(name)).cloned();
+        found.ok_or_else(|| output::unknown("job", name, jobs.iter().map(|job| job.name.as_str())).into())
+    }
+
     /// What a running `up` with this data folder says of itself.
     pub(crate) fn running(&self) -> Option<RunFile> {
         RunFile::read(&self.data_dir().ok()?)
@@ -127,6 +131,18 @@ impl Session {
         settings
     }
 
+    /// Where PostgreSQL is, configured or embedded in a running `up`.
+    pub(crate) fn postgres(&self) -> Result<String> {
+        let nothing = "no PostgreSQL is configured and no `tributary up` runs here; start one, or set DATABASE_URL";
+        self.reachable().serving.database_url.context(nothing)
+    }
+
+    /// Who asks, for the history: `ana@anvil`.
+    pub(crate) fn person(&self) -> String {
+        let name = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+        format!("{}@{}", name.as_deref().unwrap_or("somebody"), self.settings().instance)
+    }
+
     /// Where Kafka is, configured or embedded in a running `up`.
     pub(crate) fn kafka(&self) -> Result<String> {
         let nothing =
@@ -144,10 +160,4 @@ fn file(named: Option<&Path>) -> Result<(String, Option<String>)> {
         Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => Ok((name, None)),
         Err(error) => Err(Usage(format!("cannot read the settings file {name}: {error}")).into()),
     }
-}
-
-fn declaration(file: &Path) -> Result<(String, String)> {
-    let name = file.display().to_string();
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
-    Ok((name, text))
 }

@@ -9,14 +9,18 @@ pub(crate) mod signals;
 mod welcome;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use tributary_actors::batch_coordinator::leader::ReadJobs;
 use tributary_actors::kafka;
 use tributary_core::settings::Role;
 use tributary_core::settings::layers::Flag;
 use tributary_core::stream::Stream;
 
+use super::declared;
 use super::globals::flag;
 use super::output::{self, Usage};
 use super::session::Session;
@@ -35,7 +39,7 @@ Examples:
 
 Ctrl-C stops in order, a second Ctrl-C at once; either way nothing is lost and nothing is counted twice.")]
 pub(crate) struct Args {
-    /// What this process does: some of bronze,serving,generator
+    /// What this process does: some of bronze,serving,batch,generator
     #[arg(long, value_name = "ROLES")]
     roles: Option<String>,
     /// Made-up events per second
@@ -79,9 +83,18 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
         true => output::print_json(parts.run_file())?,
         false => output::print(&welcome::text(&parts, &roles, &streams))?,
     }
-    let done = pipeline::run(&parts, roles, streams, signals);
+    let done = pipeline::run(&parts, roles, streams, jobs(session)?, signals);
     parts.stop();
     done
+}
+
+/// Reads the declared jobs, now and whenever it is called: their files may change while `up` runs.
+fn jobs(session: &Session) -> Result<ReadJobs> {
+    // What is wrong from the first moment on is said before anything starts.
+    session.jobs()?;
+    let folder = PathBuf::from(&session.settings().batch.jobs_dir);
+    let may_be_missing = session.loaded.is_default("batch.jobs_dir");
+    Ok(Arc::new(move || declared::jobs(&folder, may_be_missing).map_err(|error| format!("{error:#}"))))
 }
 
 /// The roles that were asked for. Made-up events go to somebody else's Kafka only when somebody asks for them, and into no other stream.

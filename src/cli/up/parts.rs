@@ -57,7 +57,7 @@ impl Plan {
             kafka: settings.kafka.clone(),
             port_pinned: !loaded.is_default("kafka.embedded_port"),
         });
-        let needs_tables = roles.contains(&Role::Serving) || roles.contains(&Role::Bronze);
+        let needs_tables = [Role::Bronze, Role::Serving, Role::Batch].iter().any(|role| roles.contains(role));
         let postgres = (settings.serving.database_url.is_none() && needs_tables).then(|| postgres::Options {
             home: data_dir.join("postgres"),
             listen: settings.serving.listen.clone(),

@@ -1,6 +1,6 @@
 //! The pipeline under `up`: handed the settings with every address filled in, stopped by the first signal.
 //!
-//! Start: streams, then metrics, then made-up traffic; the end is the other way round.
+//! Start: streams, then metrics, then the batch layer, then made-up traffic; the end is the other way round.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -10,8 +10,11 @@ use std::time::{Duration, Instant};
 use actix::{Actor, Addr, Arbiter};
 use anyhow::{Context, Result, anyhow};
 use tokio::sync::watch;
+use tributary_actors::batch_coordinator::leader::ReadJobs;
+use tributary_actors::batch_coordinator::{self, BatchCoordinator, World};
 use tributary_actors::board::Board;
 use tributary_actors::generator::{Config as GeneratorConfig, Generator, Halt, Report};
+use tributary_actors::lake::upkeep;
 use tributary_actors::supervisor::{House, run as run_house};
 use tributary_actors::telemetry;
 use tributary_core::settings::{Role, Settings};
@@ -22,12 +25,19 @@ use tributary_core::traffic::Profile;
 use super::parts::Parts;
 use super::signals::Signals;
 use crate::console;
+use crate::engine::{LocalEngine, limits};
 
 /// How long the generator's last events may take to be acknowledged.
 const GENERATOR_STOP: Duration = Duration::from_secs(2);
 
 /// Runs until a signal or a failure that no restart mends.
-pub(crate) fn run(parts: &Parts, roles: BTreeSet<Role>, streams: Vec<Stream>, signals: Signals) -> Result<ExitCode> {
+pub(crate) fn run(
+    parts: &Parts,
+    roles: BTreeSet<Role>,
+    streams: Vec<Stream>,
+    jobs: ReadJobs,
+    signals: Signals,
+) -> Result<ExitCode> {
     let settings = Arc::new(parts.settings.clone());
     let bootstrap = settings.kafka.bootstrap_servers.clone().context("no Kafka is configured or embedded")?;
     let legs = [(Role::Bronze, Leg::Bronze), (Role::Serving, Leg::Serving)]
@@ -45,6 +55,7 @@ pub(crate) fn run(parts: &Parts, roles: BTreeSet<Role>, streams: Vec<Stream>, si
         database_url: settings.serving.database_url.clone().unwrap_or_default(),
         legs,
     });
+    let batch = roles.contains(&Role::Batch).then(|| coordinator(&settings, &streams, jobs)).transpose()?;
     let boards: Vec<Board> = house.iter().flat_map(|h| &h.streams).map(|_| Board::default()).collect();
 
     let system = actix::System::new();
@@ -53,6 +64,7 @@ pub(crate) fn run(parts: &Parts, roles: BTreeSet<Role>, streams: Vec<Stream>, si
         let http = server.handle();
         actix::spawn(server);
         let (stop, stopped) = watch::channel(false);
+        let batch = batch.map(Actor::start);
         let generator = generate.map(|stream| start_generator(&settings, &stream, &bootstrap));
         let running = async {
             match house {
@@ -74,6 +86,10 @@ pub(crate) fn run(parts: &Parts, roles: BTreeSet<Role>, streams: Vec<Stream>, si
                 let Report { delivered, failed, unanswered } = report;
                 tracing::info!(delivered, failed, unanswered, "generator stopped");
             }
+            if let Some(batch) = batch {
+                // What it leaves undone, the next leader finishes.
+                let _ = batch.send(batch_coordinator::Halt).await;
+            }
             let _ = stop.send(true);
             std::future::pending::<()>().await;
         };
@@ -85,6 +101,15 @@ pub(crate) fn run(parts: &Parts, roles: BTreeSet<Role>, streams: Vec<Stream>, si
         ended
     });
     ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// The batch layer, over the engine of this process.
+fn coordinator(settings: &Arc<Settings>, streams: &[Arc<Stream>], jobs: ReadJobs) -> Result<BatchCoordinator> {
+    let url = settings.serving.database_url.clone().context("no PostgreSQL is configured or embedded")?;
+    let engine = LocalEngine::new(limits(&settings.batch), streams.to_vec()).context("cannot start the batch engine")?;
+    let world = World::new(Arc::clone(settings), streams.to_vec(), url, Arc::new(engine))?;
+    let runtime = upkeep::runtime().context("cannot start a runtime")?.handle().clone();
+    Ok(BatchCoordinator::new(world, jobs, runtime))
 }
 
 /// Made-up traffic into the first stream's topic, on a thread of its own: stopping it blocks.

@@ -1,0 +1,282 @@
+//! `tributary deadletters list|show|replay`: the records that are not valid, and what a corrected declaration makes of them.
+//!
+//! Results go to stdout, what is being done to stderr. Exits 0 when it is done, 1 when it could not be, 2 when it was called wrongly.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use tributary_actors::lake::upkeep;
+use tributary_actors::repair::Stores;
+use tributary_actors::repair::letters::{Shown, Which, count, newest};
+use tributary_actors::repair::replay::{Replayed, Request, Slices, replay};
+use tributary_core::batch::Status;
+
+use super::output::{self, Usage};
+use super::session::Session;
+use super::{repair, when};
+
+/// Look at records that are not valid; make those valid that a corrected declaration accepts
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tributary deadletters list                                       how many, of which kind, with the newest of each
+  tributary deadletters show --reason not_allowed -n 5             the newest five, with their payload
+  tributary deadletters show --stream user_events --partition 3 --offset 1047
+  tributary deadletters replay --reason not_allowed --dry-run      after the declaration was corrected: how many would be valid
+  tributary deadletters replay --reason not_allowed                make them so, in bronze and in the windows
+
+Times without an offset are UTC and mean Kafka's record time")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Count them by status and reason, with the newest of each
+    List {
+        #[command(flatten)]
+        which: Flags,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the newest of them, or one
+    Show {
+        #[command(flatten)]
+        which: Flags,
+        /// The one at this offset (with --partition)
+        #[arg(long, value_name = "N", requires = "partition", conflicts_with_all = ["from_offset", "to_offset"])]
+        offset: Option<i64>,
+        /// At most so many of each stream
+        #[arg(short = 'n', long = "number", value_name = "N", default_value_t = 10)]
+        most: usize,
+        /// As JSON; a payload that is not UTF-8 is in `payload_hex`
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make those valid that today's declaration calls valid: each counts once in bronze and once in the windows
+    #[command(long_about = "\
+Make those valid that today's declaration calls valid: each counts once in bronze and once in the windows.
+
+Bronze kept what it could not take as an event. After the declaration was corrected (another allowed value, a field that is no longer required, \
+a larger limit) these records are decoded again, and the rows become what they would have been. Beside a running pipeline, and again \
+after an interruption. Records without a payload (tombstones, lost ranges) stay; what the windows have not counted up to yet is left for another time.")]
+    Replay {
+        #[command(flatten)]
+        which: Flags,
+        /// Change nothing, say how many would be valid
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Flags {
+    /// Only this stream
+    #[arg(long, value_name = "NAME")]
+    stream: Option<String>,
+    /// Only these statuses (malformed, invalid, tombstone, future, ancient, oversized, lost)
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = status)]
+    status: Vec<String>,
+    /// Only these reasons: the first word of column `error`
+    #[arg(long, value_name = "REASON", value_delimiter = ',')]
+    reason: Vec<String>,
+    /// Only this Kafka partition
+    #[arg(long, value_name = "N")]
+    partition: Option<i32>,
+    /// Only this incarnation of the topic
+    #[arg(long, value_name = "N")]
+    incarnation: Option<i32>,
+    /// Offsets from this one on
+    #[arg(long, value_name = "N")]
+    from_offset: Option<i64>,
+    /// Offsets before this one
+    #[arg(long, value_name = "N")]
+    to_offset: Option<i64>,
+    /// Records that Kafka took at this time or later
+    #[arg(long, value_name = "TIME", value_parser = when::moment)]
+    from: Option<DateTime<Utc>>,
+    /// Records that Kafka took before this time
+    #[arg(long, value_name = "TIME", value_parser = when::moment)]
+    to: Option<DateTime<Utc>>,
+}
+
+fn status(text: &str) -> Result<String, String> {
+    let known: Vec<&str> = Status::ALL.iter().map(|s| s.as_str()).filter(|s| *s != Status::Ok.as_str()).collect();
+    match known.contains(&text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("`{text}` is not a status of such records; there is {}", known.join(", "))),
+    }
+}
+
+impl Flags {
+    fn which(&self) -> Which {
+        Which {
+            statuses: self.status.clone(),
+            reasons: self.reason.clone(),
+            partition: self.partition,
+            incarnation: self.incarnation,
+            from_offset: self.from_offset,
+            to_offset: self.to_offset,
+            from_us: self.from.map(|t| t.timestamp_micros()),
+            to_us: self.to.map(|t| t.timestamp_micros()),
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
+    let (Action::List { which, .. } | Action::Show { which, .. } | Action::Replay { which, .. }) = &args.action;
+    let streams = repair::streams(session, which.stream.as_deref())?;
+    let named = which.which();
+    upkeep::runtime().context("cannot start a runtime")?.block_on(async {
+        match &args.action {
+            Action::List { json, .. } => list(&repair::lakes(session, streams)?, &named, *json).await,
+            Action::Show { offset, most, json, .. } => {
+                let one =
+                    |offset: i64| Which { from_offset: Some(offset), to_offset: Some(offset.saturating_add(1)), ..named.clone() };
+                let named = offset.map_or_else(|| named.clone(), one);
+                show(&repair::lakes(session, streams)?, &named, *most, *json).await
+            }
+            Action::Replay { dry_run, json, .. } => {
+                replay_all(&repair::both(session, streams).await?, &named, *dry_run, *json).await
+            }
+        }
+    })
+}
+
+async fn list(stores: &[Stores], which: &Which, as_json: bool) -> Result<ExitCode> {
+    let (mut rows, mut entries) = (Vec::new(), Vec::new());
+    for at in stores {
+        for ((status, reason), count) in count(&at.table, which).await? {
+            let sample = &count.sample;
+            rows.push(vec![
+                at.stream.name.clone(),
+                status.clone(),
+                reason.clone(),
+                count.records.to_string(),
+                when::shown(count.oldest_us),
+                when::shown(sample.at_us),
+                format!("{}:{} {}", sample.partition, sample.offset, clip(sample.error.as_deref().unwrap_or_default(), 60)),
+            ]);
+            entries.push(json!({
+                "stream": at.stream.name, "status": status, "reason": reason, "records": count.records,
+                "oldest": count.oldest_us.map(|us| when::shown(Some(us))), "newest": letter_json(&at.stream.name, sample),
+            }));
+        }
+    }
+    if as_json {
+        output::print_json(&entries)?;
+    } else if rows.is_empty() {
+        output::print("no such records\n")?;
+    } else {
+        output::print(&output::table(&["STREAM", "STATUS", "REASON", "RECORDS", "OLDEST", "NEWEST", "NEWEST ONE"], rows))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(stores: &[Stores], which: &Which, most: usize, as_json: bool) -> Result<ExitCode> {
+    let (mut text, mut entries) = (String::new(), Vec::new());
+    for at in stores {
+        for letter in newest(&at.table, which, most).await? {
+            text += &format!(
+                "{} partition {} offset {} (incarnation {}) at {}\n  status   {}\n  error    {}\n  payload  {}\n\n",
+                at.stream.name,
+                letter.partition,
+                letter.offset,
+                letter.incarnation,
+                when::shown(letter.at_us),
+                letter.status,
+                letter.error.as_deref().unwrap_or("-"),
+                // Whatever a producer sent must not move a terminal's cursor.
+                letter.raw.as_deref().map_or("-".to_owned(), |raw| printable(&String::from_utf8_lossy(raw))),
+            );
+            entries.push(letter_json(&at.stream.name, &letter));
+        }
+    }
+    if as_json {
+        output::print_json(&entries)?;
+    } else {
+        output::print(if text.is_empty() { "no such records\n" } else { text.trim_end_matches('\n') })?;
+        if !text.is_empty() {
+            output::print("\n")?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn replay_all(stores: &[Stores], which: &Which, dry: bool, as_json: bool) -> Result<ExitCode> {
+    if which.statuses.iter().any(|s| s == "lost" || s == "tombstone") {
+        return Err(Usage("records that are lost or tombstones have no payload: nothing can make them valid".to_owned()).into());
+    }
+    let request = Request { which: which.clone(), dry, slices: Slices::default() };
+    let (mut text, mut entries) = (String::new(), Vec::new());
+    for at in stores {
+        let name = &at.stream.name;
+        let heard =
+            |so_far: &Replayed| eprintln!("{name}: {} records are valid now, after {} commits", so_far.revived, so_far.commits);
+        let replayed = replay(at, &request, &heard).await.with_context(|| {
+            format!("stream {name}: what was committed stays; what the windows still lack comes with the next replay, heal or start of `up`")
+        })?;
+        text += &told(name, &replayed, dry);
+        let still: Vec<Value> =
+            replayed.still.iter().map(|((s, r), n)| json!({"status": s, "reason": r, "records": n})).collect();
+        entries.push(json!({
+            "stream": name, "dry_run": dry, "records": replayed.records, "revived": replayed.revived, "still": still,
+            "without_payload": replayed.without_payload, "beyond_the_windows": replayed.beyond, "commits": replayed.commits,
+            "files": replayed.files, "added_to_windows": replayed.added,
+        }));
+    }
+    match as_json {
+        true => output::print_json(&entries)?,
+        false => output::print(&text)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn told(name: &str, replayed: &Replayed, dry: bool) -> String {
+    let verb = if dry { "would be valid" } else { "are valid now" };
+    let mut text = format!("{name}: {} of {} records {verb}", replayed.revived, replayed.records);
+    if replayed.commits > 0 {
+        text += &format!(" ({} commits, {} files)", replayed.commits, replayed.files);
+    }
+    text.push('\n');
+    for ((status, reason), records) in &replayed.still {
+        text += &format!("  {records} are still {status}: {reason}\n");
+    }
+    if replayed.without_payload > 0 {
+        text += &format!("  {} have no payload in bronze: they stay\n", replayed.without_payload);
+    }
+    if replayed.beyond > 0 {
+        text += &format!("  {} lie beyond what the windows have counted: say it again later\n", replayed.beyond);
+    }
+    text
+}
+
+fn letter_json(stream: &str, letter: &Shown) -> Value {
+    let payload = letter.raw.as_deref().map(std::str::from_utf8);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    json!({
+        "stream": stream, "partition": letter.partition, "offset": letter.offset, "incarnation": letter.incarnation,
+        "at": letter.at_us.map(|us| when::shown(Some(us))), "status": letter.status, "error": letter.error,
+        "payload": payload.and_then(Result::ok),
+        "payload_hex": letter.raw.as_deref().filter(|_| payload.is_some_and(|p| p.is_err())).map(hex),
+    })
+}
+
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+fn clip(text: &str, most: usize) -> String {
+    let text = printable(text);
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

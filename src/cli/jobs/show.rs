@@ -1,0 +1,109 @@
+//! `tributary jobs show`: a job on one screen, with a task for each model, and its file.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use tributary_actors::serving::history::{self, Run};
+use tributary_batch::models::Models;
+use tributary_core::job::{Job, Task, Work};
+use tributary_core::model::{Materialize, Planned};
+
+use super::super::desk::{self, with_history};
+use super::super::session::Session;
+use super::super::{declared, output};
+use super::{Past, next, past, state, strip};
+use crate::words;
+
+pub(super) fn show(session: &Session, job: &Job) -> Result<()> {
+    let known = with_history(session, async |history| {
+        let schedules = history.ask(async |connection| history::schedules(connection).await).await?;
+        past(history, job, &schedules).await
+    });
+    let known = known.map_err(|error| eprintln!("how it went is not known: {error:#}")).ok();
+    let plan = desk::runtime()?.block_on(desk::plan(session, job))?;
+    let mut text = head(job, known.as_ref(), Utc::now());
+    text += "\n";
+    text += &output::table(&["TASK", "DOES", "AFTER"], plan.tasks.iter().map(|task| row(task, &plan.models)).collect());
+    for problem in plan.models.broken.values() {
+        let _ = write!(text, "\n{problem}\n");
+    }
+    let folder = &session.settings().batch.jobs_dir;
+    let files = declared::job_files(folder.as_ref(), session.loaded.is_default("batch.jobs_dir"))?;
+    if let Some((file, content)) = files.iter().find(|(file, _)| *file == job.file) {
+        let _ = write!(text, "\n{file}:\n\n");
+        content.lines().for_each(|line| _ = writeln!(text, "  {line}"));
+    }
+    output::print(&text)
+}
+
+fn head(job: &Job, known: Option<&(Past, Vec<Run>)>, now: DateTime<Utc>) -> String {
+    let mut text = job.name.clone();
+    if !job.aliases.is_empty() {
+        let _ = write!(text, " (also: {})", job.aliases.join(", "));
+    }
+    text += "\n";
+    let mut line = |name: &str, what: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<9} {what}");
+    };
+    line("does", job.description.clone());
+    line("owner", format!("{}; tags {}", job.owner, job.tags.join(", ")));
+    let catch_up = if job.catch_up { "; what was missed is made up for" } else { "" };
+    line("schedule", format!("{}{catch_up}", job.schedule.words()));
+    let delay = words::duration(job.retry_delay);
+    let tries = match job.retries {
+        0 => "none".into(),
+        n => format!("{n} of each task, {delay} after it failed"),
+    };
+    line("retries", format!("{tries}; ends after {}", words::duration(job.timeout)));
+    let Some((past, runs)) = known else { return text };
+    let mut how = state(past).to_owned();
+    if let (true, Some(by)) = (past.paused, &past.paused_by) {
+        let _ = write!(how, " by {by} {}", words::ago_or(past.paused_at, now, ""));
+    }
+    line("state", format!("{}; next run {}", how.trim_end(), next(job, past, now)));
+    let last = runs.first().map_or_else(String::new, |run| {
+        let took = words::between(run.started_at, run.ended_at, now);
+        format!("; the last is run {}: {} in {took}", run.id, run.state)
+    });
+    line("runs", format!("{}, last success {}{last}", strip(&past.last_runs), words::ago_or(past.last_success_at, now, "never")));
+    text
+}
+
+fn row(task: &Task, models: &Models) -> Vec<String> {
+    vec![task.name.clone(), does(&task.work, models), task.after.join(", ")]
+}
+
+fn does(work: &Work, models: &Models) -> String {
+    match work {
+        Work::CheckBronze => "nothing else runs when bronze is empty".into(),
+        Work::Silver => "bronze to silver: what is new, valid and not there yet".into(),
+        Work::Models(names) => names.iter().map(|name| model(name, models)).collect::<Vec<_>>().join("; "),
+        Work::Checks => "the models' tests".into(),
+        Work::Publish => "tested gold tables to PostgreSQL, in one transaction".into(),
+        Work::Checkpoint => "checkpoints of every table's log".into(),
+        Work::CleanLog => "deletes old log entries".into(),
+        Work::Compact => "small files of closed days into large ones".into(),
+        Work::Vacuum => "deletes files that no version needs any more".into(),
+        Work::RetainRealtime => "deletes old windows in realtime".into(),
+        Work::RetainOps => "deletes old runs and their log lines".into(),
+    }
+}
+
+fn model(name: &str, models: &Models) -> String {
+    match models.planned.iter().find(|planned| planned.model.name == name) {
+        Some(planned) => about(planned),
+        None => format!("gold.{name}: broken, see below"),
+    }
+}
+
+/// `gold.kpi_dau by day from gold.user_days, published as gold.daily_active_users`.
+pub(in crate::cli) fn about(planned: &Planned) -> String {
+    let how = match planned.model.materialize {
+        Materialize::ByDay => "by day",
+        Materialize::Rollup => "whole",
+    };
+    let published = planned.model.publish.as_ref().map_or_else(String::new, |table| format!(", published as gold.{table}"));
+    format!("{} {how} from {}{published}", planned.model.table(), planned.sources.join(", "))
+}

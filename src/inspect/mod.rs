@@ -1,0 +1,18 @@
+//! Batch work seen from outside: the lake, the history and the files of jobs and models, read and never changed.
+//!
+//! What commands and the console say about tables, runs to come and the way of a number comes from here, so that both say the same.
+//! Needs no leader and holds no lock; what it says is of the moment at which it looked.
+//!
+//! - [`catalog`]: the tables of the lake.
+//! - [`behind`]: what each table has not taken over yet of what it is made from.
+//! - [`forecast`]: what a run would do now.
+//! - [`estimate`]: how much a backfill reads, and how long it may take.
+//! - [`leader`]: whether anybody runs jobs.
+//! - [`why`]: from a number back to Kafka, hop by hop, and what it waits for.
+
+pub(crate) mod behind;
+pub(crate) mod catalog;
+pub(crate) mod estimate;
+pub(crate) mod forecast;
+pub(crate) mod leader;
+pub(crate) mod why;

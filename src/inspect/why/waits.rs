@@ -1,0 +1,265 @@
+//! What a number waits for now, and the command that helps.
+//!
+//! Obstacles first (a broken model, a failed run, nobody who runs jobs), then what is only a matter of time. Nothing of it is a guess:
+//! each is read off a hop or off the history.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tributary_actors::serving::history::{Run, RunState};
+use tributary_core::job::{Job, Schedule, Work};
+
+use super::{Behind, Hop, Known, Question};
+use crate::inspect::leader;
+
+/// Something that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Wait {
+    /// What it is.
+    pub(crate) what: String,
+    /// What a person may do; none: it happens by itself.
+    pub(crate) command: Option<String>,
+}
+
+impl Wait {
+    fn for_command(what: impl Into<String>, command: impl Into<String>) -> Self {
+        Self { what: what.into(), command: Some(command.into()) }
+    }
+}
+
+/// What the hops wait for.
+pub(super) fn waits(question: &Question<'_>, hops: &[Hop], now: DateTime<Utc>) -> Vec<Wait> {
+    let mut waits = Vec::new();
+    for hop in hops.iter().filter(|hop| hop.store != "postgresql") {
+        if let Some(problem) = &hop.problem {
+            let command = match hop.store {
+                "gold" => "tributary models check",
+                _ => "tributary status",
+            };
+            waits.push(Wait::for_command(format!("{}: {}", hop.name, problem.lines().next().unwrap_or_default()), command));
+        }
+    }
+    let behind = |hop: &&Hop| !hop.behind.is_nothing();
+    if hops.iter().filter(|hop| hop.store == "bronze").any(|hop| matches!(hop.behind, Behind::Rows(1..))) {
+        waits.push(Wait::for_command(
+            "bronze has yet to take records from Kafka; `up` does so within a second or two",
+            "tributary status",
+        ));
+    }
+    let Some(known) = question.history else {
+        waits.push(Wait::for_command("PostgreSQL cannot be asked: what runs and what failed is not known", "tributary up"));
+        return waits;
+    };
+    failed_tests(known, hops, &mut waits);
+    let is_behind = hops.iter().filter(|hop| matches!(hop.store, "postgresql" | "gold" | "silver")).any(|hop| behind(&hop));
+    // Bronze alone is not a matter of jobs.
+    if hops.iter().all(|hop| matches!(hop.store, "bronze" | "kafka")) {
+        return waits;
+    }
+    let Some(job) =
+        question.jobs.iter().find(|job| job.tasks.iter().any(|task| matches!(task.work, Work::Silver | Work::Models(_))))
+    else {
+        waits.push(Wait { what: "no job makes gold tables".into(), command: None });
+        return waits;
+    };
+    runs(known, job, is_behind, &mut waits);
+    if is_behind || known.lease.as_ref().is_none_or(|held| !held.alive) {
+        to_come(known, job, now, &mut waits);
+    }
+    waits
+}
+
+fn failed_tests(known: &Known, hops: &[Hop], waits: &mut Vec<Wait>) {
+    for test in &known.failed_tests {
+        let table = format!("gold.{}", test.model);
+        if test.severity == "fail" && hops.iter().any(|hop| hop.name == table) {
+            let what = format!("{table} is not published: its test {} failed, {} rows break it", test.test, test.failing_rows);
+            waits.push(Wait::for_command(what, format!("tributary runs show {}", test.run_id)));
+        }
+    }
+}
+
+/// What runs now, and what failed last.
+fn runs(known: &Known, job: &Job, is_behind: bool, waits: &mut Vec<Wait>) {
+    let of_job = || known.runs.iter().filter(|run| job.is_called(&run.job));
+    for run in of_job().filter(|run| !run.state.is_over()) {
+        waits.push(Wait::for_command(
+            format!("run {} ({}) is {}", run.id, run.trigger, run.state),
+            format!("tributary runs logs {} -f", run.id),
+        ));
+    }
+    let last: Option<&Run> = of_job().find(|run| run.state.is_over() && run.state != RunState::Skipped);
+    if let Some(run) = last.filter(|run| run.state == RunState::Failed || (is_behind && run.state == RunState::Cancelled)) {
+        let said = run.message.as_deref().and_then(|words| words.lines().next()).unwrap_or_default();
+        waits.push(Wait::for_command(
+            format!("the last run of {}, run {}, {}: {said}", job.name, run.id, run.state),
+            format!("tributary runs show {0} · tributary runs retry {0}", run.id),
+        ));
+    }
+}
+
+/// When it goes on by itself, and why it may not.
+fn to_come(known: &Known, job: &Job, now: DateTime<Utc>, waits: &mut Vec<Wait>) {
+    let row = known.schedules.iter().find(|row| row.job == job.name);
+    if let Some(words) = leader::nobody(known.lease.as_ref(), now) {
+        waits.push(Wait::for_command(words, "tributary up"));
+    }
+    if row.map_or(!job.enabled, |row| row.paused) {
+        let by = row.and_then(|row| row.paused_by.as_ref()).map_or_else(String::new, |by| format!(" by {by}"));
+        waits.push(Wait::for_command(format!("{} is paused{by}", job.name), format!("tributary jobs resume {}", job.name)));
+    } else if job.schedule == Schedule::Manual {
+        let what = format!("{} runs only when somebody says so", job.name);
+        waits.push(Wait::for_command(what, format!("tributary run {}", job.name)));
+    } else if let Some(due) = row.and_then(|row| row.next_due_at) {
+        let when = if due <= now { "is due now".to_owned() } else { format!("is due in {} s", (due - now).num_seconds()) };
+        let command = format!("tributary run {} --wait", job.name);
+        waits.push(Wait::for_command(format!("the next run of {} {when}; to run it at once", job.name), command));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::TimeDelta;
+    use tributary_actors::serving::history::{ModelTest, Params, ScheduleRow, Trigger};
+    use tributary_actors::serving::lease::Held;
+    use tributary_batch::models::Models;
+    use tributary_core::settings::Settings;
+    use tributary_core::stream::Stream;
+
+    use super::*;
+    use crate::audit::Stores;
+    use crate::inspect::behind::Lag;
+    use crate::inspect::catalog::Catalog;
+
+    fn hop(store: &'static str, name: &str, behind: Behind) -> Hop {
+        Hop {
+            store,
+            name: name.into(),
+            from: Vec::new(),
+            version: None,
+            at: None,
+            run: None,
+            rows: None,
+            newest_day: None,
+            newest_record_at: None,
+            behind,
+            problem: None,
+        }
+    }
+
+    fn run(id: i64, state: RunState) -> Run {
+        Run {
+            id,
+            job: "lakehouse_bronze_to_gold".into(),
+            state,
+            trigger: Trigger::Schedule,
+            requested_by: "x".into(),
+            params: Params::default(),
+            plan: Vec::new(),
+            retry_of: None,
+            due_at: None,
+            queued_at: Utc::now(),
+            started_at: None,
+            ended_at: None,
+            epoch: None,
+            leader: None,
+            cancel_requested_at: None,
+            cancel_requested_by: None,
+            message: Some("kpi_dau: sql/models/gold/kpi_dau.sql, line 3\nmore".into()),
+        }
+    }
+
+    fn asked(known: &Known, hops: &[Hop]) -> Vec<Wait> {
+        let question = Question {
+            catalog: &Catalog::of(&Settings::default()).unwrap(),
+            stores: &Stores::default(),
+            streams: &[Arc::new(Stream::builtin())],
+            models: &Models::default(),
+            written: &[],
+            jobs: &Job::builtin(),
+            history: Some(known),
+        };
+        waits(&question, hops, Utc::now())
+    }
+
+    fn led() -> Known {
+        let now = Utc::now();
+        let held = Held {
+            name: "batch".into(),
+            holder: "anvil".into(),
+            epoch: 1,
+            acquired_at: now,
+            expires_at: now + TimeDelta::seconds(9),
+            alive: true,
+        };
+        Known { lease: Some(held), ..Known::default() }
+    }
+
+    fn scheduled(paused: bool) -> ScheduleRow {
+        ScheduleRow {
+            job: "lakehouse_bronze_to_gold".into(),
+            first_seen_at: Utc::now(),
+            paused,
+            paused_at: None,
+            paused_by: paused.then(|| "ana".into()),
+            last_due_at: None,
+            next_due_at: Some(Utc::now() + TimeDelta::seconds(100)),
+        }
+    }
+
+    fn days() -> Behind {
+        Behind::Table(Lag::Days([1].into()))
+    }
+
+    #[test]
+    fn what_has_everything_waits_for_nothing() {
+        let hops =
+            [hop("postgresql", "gold.a", Behind::Table(Lag::Nothing)), hop("silver", "silver.user_events", Behind::Rows(0))];
+        assert_eq!(asked(&Known { schedules: vec![scheduled(false)], ..led() }, &hops), []);
+    }
+
+    #[test]
+    fn what_is_behind_waits_for_the_next_run_or_for_a_person() {
+        let hops = [hop("postgresql", "gold.a", days())];
+        let waits = asked(&Known { schedules: vec![scheduled(false)], ..led() }, &hops);
+        assert!(waits.len() == 1 && waits[0].what.contains("is due in"), "{waits:?}");
+        let waits = asked(&Known { schedules: vec![scheduled(true)], ..led() }, &hops);
+        assert_eq!(waits[0].command.as_deref(), Some("tributary jobs resume lakehouse_bronze_to_gold"));
+        let waits = asked(&Known::default(), &hops);
+        assert!(waits[0].what.contains("no process runs jobs now"), "{waits:?}");
+    }
+
+    #[test]
+    fn failures_are_named_with_what_to_look_at() {
+        let test = ModelTest {
+            run_id: 7,
+            model: "kpi_dau".into(),
+            test: "unique(event_date)".into(),
+            severity: "fail".into(),
+            passed: false,
+            failing_rows: 2,
+            sample: Vec::new(),
+            error: None,
+            checked_at: Utc::now(),
+        };
+        let hops = [hop("postgresql", "gold.a", days()), hop("gold", "gold.kpi_dau", Behind::Table(Lag::Nothing))];
+        let runs =
+            vec![run(9, RunState::Running), run(8, RunState::Skipped), run(7, RunState::Failed), run(6, RunState::Succeeded)];
+        let known = Known { failed_tests: vec![test], runs, ..led() };
+        let commands: Vec<String> = asked(&known, &hops).into_iter().filter_map(|wait| wait.command).collect();
+        assert_eq!(
+            commands,
+            ["tributary runs show 7", "tributary runs logs 9 -f", "tributary runs show 7 · tributary runs retry 7"]
+        );
+    }
+
+    #[test]
+    fn a_broken_model_comes_first() {
+        let mut gold = hop("gold", "gold.kpi_dau", Behind::Unknown);
+        gold.problem = Some("sql/models/gold/kpi_dau.sql, line 3: there is no table\nmore".into());
+        let waits = asked(&Known { schedules: vec![scheduled(false)], ..led() }, &[gold]);
+        assert_eq!(waits[0].what, "gold.kpi_dau: sql/models/gold/kpi_dau.sql, line 3: there is no table");
+        assert_eq!(waits[0].command.as_deref(), Some("tributary models check"));
+    }
+}
