@@ -16,7 +16,7 @@ ARGS    ?=
 
 export TRIBUTARY_BIN ?= $(abspath $(BIN))
 
-.PHONY: help setup setup-tests build up status audit test test-rust test-e2e lint fmt bench chaos outage mutants conformance clean reset
+.PHONY: help setup setup-tests build up status audit test test-rust test-e2e lint fmt bench chaos batch-chaos outage mutants conformance clean reset
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ setup-tests: ## Install what the tests need beyond that, where it is missing
 	@scripts/setup.sh test
 
 build: setup ## Build the program
-	@test -x $(BIN) || echo "Building everything once: about 10 minutes on two cores, then seconds. Cargo's last line says how far it is." >&2
+	@test -x $(BIN) || echo "Building everything once: about 15 minutes on two cores, then seconds. Cargo's last line says how far it is." >&2
 	@cargo build --profile $(PROFILE) --locked --bin tributary
 
 up: build ## Run the lakehouse on this machine; Ctrl-C stops it
@@ -60,6 +60,9 @@ conformance: ## One suite against the embedded broker and against Apache Kafka
 
 chaos: build setup-tests ## Kill everything at random while events flow, then recount
 	@PATH="$(abspath $(VENV))/bin:$$PATH" scripts/chaos.sh $(ARGS)
+
+batch-chaos: build setup-tests ## Break silver and gold in every way, and recount them from bronze after each
+	@PATH="$(abspath $(VENV))/bin:$$PATH" scripts/batch-chaos.sh $(ARGS)
 
 outage: build setup-tests ## Take one store away; the other must stay fresh
 	@PATH="$(abspath $(VENV))/bin:$$PATH" scripts/outage.sh $(ARGS)

@@ -1,6 +1,6 @@
 """Measures what the README promises, as ratios within one run, and prints nothing unless the audit of its own tables passes.
 
-    bench.py [--events 5000000] [--rounds 5] [--kafka] [--only drain,commits,latency,idle,start]
+    bench.py [--events 5000000] [--rounds 5] [--kafka] [--only drain,commits,latency,idle,start,batch]
 
 Assumes a built program and the `raw_drain` example beside it. Everything runs on loopback, on the machine as it is: say what else ran
 there when you quote a figure.
@@ -18,13 +18,14 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "e2e"))
 
+import batch  # noqa: E402
 import commits  # noqa: E402
 import drain  # noqa: E402
 import latency  # noqa: E402
 import start  # noqa: E402
 from procs import Failure  # noqa: E402
 
-PARTS = {"drain": drain.run, "commits": commits.run, "latency": latency.run, "idle": latency.idle, "start": start.run}
+PARTS = {"drain": drain.run, "commits": commits.run, "latency": latency.run, "idle": latency.idle, "start": start.run, "batch": batch.run}
 
 
 def machine():
@@ -43,6 +44,8 @@ def main():
     parser.add_argument("--kafka", action="store_true", help="Apache Kafka instead of the embedded broker")
     parser.add_argument("--commits", type=int, default=2000, help="commits of the commit-latency run")
     parser.add_argument("--seconds", type=int, default=60, help="length of the latency and idle runs")
+    parser.add_argument("--batch-events", type=int, default=10_000_000, help="events of the batch run")
+    parser.add_argument("--batch-rounds", type=int, default=3, help="how often each side of the batch run is measured, alternating")
     parser.add_argument("--only", default=",".join(PARTS), help="parts to run: " + ", ".join(PARTS))
     options = parser.parse_args()
     result = {"machine": machine(), "broker": "Apache Kafka" if options.kafka else "embedded"}

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# The whole program under fire, the short versions: every process killed, every store away. About five minutes.
+# The whole program under fire, the short versions: every process killed, every store away. About ten minutes. (`make batch-chaos` is longer, and by hand.)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . scripts/e2e.sh
 "$python" tests/e2e/two_streams.py
 "$python" tests/e2e/selfcheck.py
+"$python" tests/e2e/batch_selfcheck.py
 SHORT=1 scripts/chaos.sh
 SHORT=1 SINK=postgres scripts/outage.sh
 SHORT=1 SINK=lake scripts/outage.sh
+"$python" tests/e2e/fresh.py
+"$python" tests/e2e/maintenance.py --short
