@@ -32,11 +32,13 @@ async fn preparing_is_repeatable_and_may_be_done_by_several_at_once() {
                 "ops.model_tests",
                 "ops.published",
                 "ops.published_days",
+                "ops.replays",
                 "ops.retention",
                 "ops.runs",
                 "ops.schedules",
                 "ops.stream_offsets",
                 "ops.tasks",
+                "ops.tested_models",
                 "ops.topic_incarnations",
                 "realtime.payments_per_minute",
                 "realtime.turnover_per_hour"
