@@ -65,7 +65,8 @@ pub(crate) async fn correct(
     corrections: &[Correction],
 ) -> Result<bool, ServingError> {
     let [change, insert, delete] = sql::corrections(stream, window);
-    let kinds: [(_, fn(&Correction) -> bool); 3] = [
+    type OfKind = fn(&Correction) -> bool;
+    let kinds: [(_, OfKind); 3] = [
         (change, |c| c.before.is_some() && c.after.is_some()),
         (insert, |c| c.before.is_none()),
         (delete, |c| c.after.is_none()),

@@ -212,7 +212,9 @@ fn tasks(top: &Reader<'_>) -> Result<Vec<Task>, DeclarationError> {
 }
 
 /// A task, what it comes after, and where its name is written.
-fn task<'a>(r: &Reader<'a>) -> Result<(Task, Vec<Said<&'a str>>, Range<usize>), DeclarationError> {
+type Read<'a> = (Task, Vec<Said<&'a str>>, Range<usize>);
+
+fn task<'a>(r: &Reader<'a>) -> Result<Read<'a>, DeclarationError> {
     r.only(&["name", "run", "models", "after"])?;
     let run = r.text(Key("run", "run = \"silver\""))?;
     let name = r.text_if_any(Key("name", "name = \"silver\""))?.unwrap_or_else(|| run.clone());

@@ -133,7 +133,8 @@ impl Encoder {
     pub(super) fn table(&mut self, metadata: &Metadata, (reader, writer): (i32, i32)) -> Result<(), DeltaTableError> {
         let protocol = fields("protocol");
         let (mut low, mut high) = (Int32Builder::new(), Int32Builder::new());
-        (low.append_value(reader), high.append_value(writer));
+        low.append_value(reader);
+        high.append_value(writer);
         let row = StructArray::try_new(protocol, vec![Arc::new(low.finish()), Arc::new(high.finish())], None)?;
         self.write("protocol", row)?;
         self.write("metaData", metadata_row(metadata)?)

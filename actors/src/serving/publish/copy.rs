@@ -117,12 +117,30 @@ fn values(array: ArrayRef) -> Option<Values> {
             out.extend_from_slice(array.as_primitive::<Decimal128Type>().value_as_string(row).as_bytes());
             Some(())
         },
-        DataType::Utf8 => |array, row, out| Some(text(array.as_string::<i32>().value(row), out)),
-        DataType::LargeUtf8 => |array, row, out| Some(text(array.as_string::<i64>().value(row), out)),
-        DataType::Utf8View => |array, row, out| Some(text(array.as_string_view().value(row), out)),
-        DataType::Binary => |array, row, out| Some(bytes(array.as_binary::<i32>().value(row), out)),
-        DataType::LargeBinary => |array, row, out| Some(bytes(array.as_binary::<i64>().value(row), out)),
-        DataType::BinaryView => |array, row, out| Some(bytes(array.as_binary_view().value(row), out)),
+        DataType::Utf8 => |array, row, out| {
+            text(array.as_string::<i32>().value(row), out);
+            Some(())
+        },
+        DataType::LargeUtf8 => |array, row, out| {
+            text(array.as_string::<i64>().value(row), out);
+            Some(())
+        },
+        DataType::Utf8View => |array, row, out| {
+            text(array.as_string_view().value(row), out);
+            Some(())
+        },
+        DataType::Binary => |array, row, out| {
+            bytes(array.as_binary::<i32>().value(row), out);
+            Some(())
+        },
+        DataType::LargeBinary => |array, row, out| {
+            bytes(array.as_binary::<i64>().value(row), out);
+            Some(())
+        },
+        DataType::BinaryView => |array, row, out| {
+            bytes(array.as_binary_view().value(row), out);
+            Some(())
+        },
         DataType::Date32 => |array, row, out| {
             let days = TimeDelta::try_days(i64::from(array.as_primitive::<Date32Type>().value(row)))?;
             write!(out, "{}", NaiveDate::default().checked_add_signed(days)?.format("%Y-%m-%d")).ok()

@@ -191,7 +191,8 @@ pub struct Standing {
 /// When PostgreSQL fails, or the table cannot be one of this model.
 pub async fn standing(connection: &mut PgConnection, table: &Table) -> Result<Standing, PublishError> {
     let fit = Fit::of(connection, table).await?;
-    let row: Option<(String, String, i64, i64, DateTime<Utc>, Option<i64>)> = sqlx::query_as(
+    type Row = (String, String, i64, i64, DateTime<Utc>, Option<i64>);
+    let row: Option<Row> = sqlx::query_as(
         "SELECT lake_id, model_hash, version, rows, published_at, run_id FROM ops.published WHERE table_name = $1",
     )
     .bind(&table.name)
