@@ -196,10 +196,11 @@ mod tests {
         assert_eq!(append["operationMetrics"], Value::Null);
         let merge = info(&Commit::new("WRITE", Kind::Merge));
         assert_eq!((&merge["operationParameters"]["mode"], &merge["isBlindAppend"]), (&"Append".into(), &false.into()));
-        let days = Some("event_date IN ('2026-01-01')".to_owned());
-        let replace = info(&Commit { removes: vec![Remove::default()], ..Commit::new("WRITE", Kind::Replace(days.clone())) });
+        let days = "event_date IN ('2026-01-01')";
+        let kind = Kind::Replace(Some(days.to_owned()));
+        let replace = info(&Commit { removes: vec![Remove::default()], ..Commit::new("WRITE", kind) });
         assert_eq!(replace["operationParameters"]["mode"], "Overwrite");
-        assert_eq!(replace["operationParameters"]["predicate"], days.unwrap());
+        assert_eq!(replace["operationParameters"]["predicate"], days);
         assert_eq!(replace["operationMetrics"]["numRemovedFiles"], "1");
         for kind in [Kind::Rearrange, Kind::Note] {
             let other = info(&Commit::new("OPTIMIZE", kind));

@@ -288,14 +288,6 @@ async fn the_history_tells_what_happened_newest_first() {
     assert_eq!(history(&table.store, 2).await.unwrap().len(), 2);
 }
 
-/// CPU time of this process so far, as far as ticks tell.
-fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    Duration::from_millis(ticks * 10)
-}
-
 /// As a stream with a commit per second leaves it: checkpoints as often as they are due, and all entries of the day.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_of_a_thousand_commits_opens_from_its_checkpoint_before_and_after_a_cleanup() {

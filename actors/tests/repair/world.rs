@@ -102,7 +102,7 @@ impl World {
     }
 
     /// The same in the smallest slices.
-    pub async fn replay_bit_by_bit(&self) -> Replayed {
+    pub(crate) async fn replay_bit_by_bit(&self) -> Replayed {
         let slices = Slices { ranges: 5, row_bytes: 1 << 10, files: 2, file_bytes: 1 << 20, batch_rows: 20 };
         replay(&self.stores(), &Request { slices, ..Request::default() }, &|_| ()).await.unwrap()
     }
