@@ -43,10 +43,14 @@ fn origin(said: &Said, name: &str) -> (String, String) {
 fn help_names_every_subcommand_with_examples_and_ends_well() {
     let help = tributary(&["--help"], &[]);
     assert_eq!(help.code, 0);
-    for word in ["up", "status", "audit", "generate", "topic", "config", "broker", "version", "Examples:", "Exit status:"] {
+    const COMMANDS: [&str; 16] = [
+        "up", "status", "jobs", "run", "runs", "backfill", "tables", "models", "query", "why", "audit", "generate", "topic",
+        "config", "broker", "version",
+    ];
+    for word in COMMANDS.into_iter().chain(["Examples:", "Exit status:"]) {
         assert!(help.out.contains(word), "{word}");
     }
-    for command in ["up", "status", "audit", "generate", "topic", "config", "broker", "version"] {
+    for command in COMMANDS {
         let help = tributary(&[command, "--help"], &[]);
         assert_eq!((help.code, help.err.as_str()), (0, ""), "{command}");
         assert!(help.out.contains("Examples:"), "{command}");

@@ -68,7 +68,7 @@ fn text(answer: &Why, now: DateTime<Utc>) -> String {
     text += &output::table(&["WHERE", "WHAT", "ROWS", "NEWEST", "VERSION", "SINCE", "RUN", "BEHIND"], rows);
     text += "\n";
     if answer.waits_for.is_empty() {
-        return text + "waits for nothing: it has everything that Kafka has\n";
+        return text + "waits for nothing\n";
     }
     text += "waits for:\n";
     for wait in &answer.waits_for {
@@ -150,6 +150,6 @@ mod tests {
         assert!(said.contains("waits for:\n  the job is paused\n    tributary jobs resume x\n"), "{said}");
         assert!(said.contains("12,345  2026-11-25"), "{said}");
         answer.waits_for.clear();
-        assert!(text(&answer, Utc::now()).ends_with("waits for nothing: it has everything that Kafka has\n"));
+        assert!(text(&answer, Utc::now()).ends_with("waits for nothing\n"));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::words;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -153,7 +154,9 @@ pub(crate) async fn gold(planned: &Planned, sources: &[(String, Option<Snapshot>
         lag = lag.and(between(name, source, since, source.version()).await?);
     }
     Ok(match (planned.model.materialize, lag) {
-        (Materialize::Rollup, Lag::Days(days)) => Lag::Everything(format!("{} days of its sources changed", days.len())),
+        (Materialize::Rollup, Lag::Days(days)) => {
+            Lag::Everything(format!("its sources changed in {}", words::plural(days.len() as u64, "day")))
+        }
         (_, lag) => lag,
     })
 }

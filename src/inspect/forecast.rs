@@ -16,6 +16,7 @@ use tributary_core::stream::Stream;
 
 use super::behind::{self, Lag, Published, SilverLag};
 use super::catalog::Catalog;
+use crate::words;
 
 /// What a run is made of.
 pub(crate) struct Forecast<'a> {
@@ -164,7 +165,9 @@ impl Forecast<'_> {
         let there: Vec<_> = sources.iter().filter(|(_, source)| source.is_some() || upstream == Lag::Nothing).cloned().collect();
         let own = behind::gold(planned, &there, table).await?;
         Ok(match (by_day, own.and(upstream)) {
-            (false, Lag::Days(days)) => Lag::Everything(format!("{} days of its sources change", days.len())),
+            (false, Lag::Days(days)) => {
+                Lag::Everything(format!("its sources change in {}", words::plural(days.len() as u64, "day")))
+            }
             (_, lag) => lag,
         })
     }

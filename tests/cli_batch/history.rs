@@ -185,7 +185,7 @@ fn a_failed_run_is_shown_in_full_and_repeated_from_where_it_failed() {
         "manual, by ana@anvil",
         "silver.user_events 17",
         "  first line\n  second line of the error\n",
-        "gold.kpi_conversion_rate: unique(event_date) (not published): 2 rows break it",
+        "gold.kpi_conversion_rate: unique(event_date) (not published): broken by 2 rows",
         "event_date=2026-11-24",
     ]);
     assert!(said.err.contains("tributary runs retry 1"), "{}", said.err);

@@ -72,7 +72,13 @@ fn head(job: &Job, known: Option<&(Past, Vec<Run>)>, now: DateTime<Utc>) -> Stri
 }
 
 fn row(task: &Task, models: &Models) -> Vec<String> {
-    vec![task.name.clone(), does(&task.work, models), task.after.join(", ")]
+    const MOST: usize = 3;
+    let more = task.after.len().saturating_sub(MOST);
+    let mut after = task.after.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        let _ = write!(after, " +{more}");
+    }
+    vec![task.name.clone(), does(&task.work, models), after]
 }
 
 fn does(work: &Work, models: &Models) -> String {

@@ -139,7 +139,7 @@ fn failed_tests(tests: &[ModelTest]) -> String {
     for test in failed {
         let what = match &test.error {
             Some(error) => format!("could not be run: {error}"),
-            None => format!("{} break it", words::plural(u64::try_from(test.failing_rows).unwrap_or(0), "row")),
+            None => format!("broken by {}", words::plural(u64::try_from(test.failing_rows).unwrap_or(0), "row")),
         };
         let consequence = if test.severity == "fail" { "not published" } else { "a warning" };
         let _ = writeln!(text, "  gold.{}: {} ({consequence}): {what}", test.model, test.test);
@@ -203,7 +203,7 @@ mod tests {
             "silver.user_events 17",
             "  first line\n  second line\n",
             "0 tests passed, 1 failed",
-            "gold.kpi_dau: not_null(event_date) (not published): 3 rows break it",
+            "gold.kpi_dau: not_null(event_date) (not published): broken by 3 rows",
             "    null, 5",
         ] {
             assert!(said.contains(words), "{words} is not in:\n{said}");

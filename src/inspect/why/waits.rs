@@ -3,13 +3,17 @@
 //! Obstacles first (a broken model, a failed run, nobody who runs jobs), then what is only a matter of time. Nothing of it is a guess:
 //! each is read off a hop or off the history.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use tributary_actors::serving::history::{Run, RunState};
 use tributary_core::job::{Job, Schedule, Work};
 
 use super::{Behind, Hop, Known, Question};
 use crate::inspect::leader;
+use crate::words;
+
+/// A record that came to Kafka so short a time ago is on its way to bronze.
+const ON_ITS_WAY: TimeDelta = TimeDelta::seconds(10);
 
 /// Something that is waited for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,11 +43,9 @@ pub(super) fn waits(question: &Question<'_>, hops: &[Hop], now: DateTime<Utc>) -
         }
     }
     let behind = |hop: &&Hop| !hop.behind.is_nothing();
-    if hops.iter().filter(|hop| hop.store == "bronze").any(|hop| matches!(hop.behind, Behind::Rows(1..))) {
-        waits.push(Wait::for_command(
-            "bronze has yet to take records from Kafka; `up` does so within a second or two",
-            "tributary status",
-        ));
+    if hops.iter().any(|hop| hop.store == "bronze" && is_late(hop, hops)) {
+        let what = "bronze has yet to take records from Kafka; `up` does so within a second or two";
+        waits.push(Wait::for_command(what, "tributary status"));
     }
     let Some(known) = question.history else {
         waits.push(Wait::for_command("PostgreSQL cannot be asked: what runs and what failed is not known", "tributary up"));
@@ -68,11 +70,20 @@ pub(super) fn waits(question: &Question<'_>, hops: &[Hop], now: DateTime<Utc>) -
     waits
 }
 
+/// Whether bronze lacks more than what is on its way all the time while events flow.
+fn is_late(bronze: &Hop, hops: &[Hop]) -> bool {
+    let topic = hops.iter().find(|hop| hop.store == "kafka" && bronze.from.contains(&hop.name));
+    let newest = (topic.and_then(|topic| topic.newest_record_at), bronze.newest_record_at);
+    let on_its_way = matches!(newest, (Some(kafka), Some(bronze)) if kafka - bronze < ON_ITS_WAY);
+    matches!(bronze.behind, Behind::Rows(1..)) && !on_its_way
+}
+
 fn failed_tests(known: &Known, hops: &[Hop], waits: &mut Vec<Wait>) {
     for test in &known.failed_tests {
         let table = format!("gold.{}", test.model);
         if test.severity == "fail" && hops.iter().any(|hop| hop.name == table) {
-            let what = format!("{table} is not published: its test {} failed, {} rows break it", test.test, test.failing_rows);
+            let rows = words::plural(u64::try_from(test.failing_rows).unwrap_or(0), "row");
+            let what = format!("{table} is not published: its test {} is broken by {}", test.test, rows);
             waits.push(Wait::for_command(what, format!("tributary runs show {}", test.run_id)));
         }
     }
@@ -99,6 +110,7 @@ fn runs(known: &Known, job: &Job, is_behind: bool, waits: &mut Vec<Wait>) {
 
 /// When it goes on by itself, and why it may not.
 fn to_come(known: &Known, job: &Job, now: DateTime<Utc>, waits: &mut Vec<Wait>) {
+    let active = known.runs.iter().any(|run| job.is_called(&run.job) && !run.state.is_over());
     let row = known.schedules.iter().find(|row| row.job == job.name);
     if let Some(words) = leader::nobody(known.lease.as_ref(), now) {
         waits.push(Wait::for_command(words, "tributary up"));
@@ -109,10 +121,12 @@ fn to_come(known: &Known, job: &Job, now: DateTime<Utc>, waits: &mut Vec<Wait>) 
     } else if job.schedule == Schedule::Manual {
         let what = format!("{} runs only when somebody says so", job.name);
         waits.push(Wait::for_command(what, format!("tributary run {}", job.name)));
-    } else if let Some(due) = row.and_then(|row| row.next_due_at) {
-        let when = if due <= now { "is due now".to_owned() } else { format!("is due in {} s", (due - now).num_seconds()) };
+    } else if let Some(due) = row.and_then(|row| row.next_due_at).filter(|_| !active) {
         let command = format!("tributary run {} --wait", job.name);
-        waits.push(Wait::for_command(format!("the next run of {} {when}; to run it at once", job.name), command));
+        waits.push(Wait::for_command(
+            format!("the next run of {} is due {}; to run it at once", job.name, words::until(due, now)),
+            command,
+        ));
     }
 }
 
@@ -120,7 +134,6 @@ fn to_come(known: &Known, job: &Job, now: DateTime<Utc>, waits: &mut Vec<Wait>) 
 mod tests {
     use std::sync::Arc;
 
-    use chrono::TimeDelta;
     use tributary_actors::serving::history::{ModelTest, Params, ScheduleRow, Trigger};
     use tributary_actors::serving::lease::Held;
     use tributary_batch::models::Models;
@@ -252,6 +265,20 @@ mod tests {
             commands,
             ["tributary runs show 7", "tributary runs logs 9 -f", "tributary runs show 7 · tributary runs retry 7"]
         );
+    }
+
+    #[test]
+    fn records_of_the_last_seconds_are_on_their_way_and_older_ones_are_late() {
+        let now = Utc::now();
+        let late = |seconds| {
+            let mut bronze = hop("bronze", "bronze.user_events", Behind::Rows(70));
+            bronze.from = vec!["user-events".into()];
+            bronze.newest_record_at = Some(now - TimeDelta::seconds(seconds));
+            let kafka = Hop { newest_record_at: Some(now), ..hop("kafka", "user-events", Behind::Source) };
+            asked(&led(), &[bronze, kafka])
+        };
+        assert_eq!(late(2), []);
+        assert!(late(60)[0].what.contains("bronze has yet to take"), "{:?}", late(60));
     }
 
     #[test]
