@@ -156,7 +156,7 @@ impl Lake {
 
     /// The live files at that version.
     pub(crate) async fn files(&self, head: &Head) -> Result<Vec<LiveFile>> {
-        Ok(live_files(&self.load(head.version).await?, head)?)
+        live_files(&self.load(head.version).await?, head)
     }
 
     /// The table as it was at a version: what an engine needs to read it, and the files once more as the audit sees them.

@@ -212,7 +212,7 @@ impl Graph {
             .map(|(name, schema)| (name.clone(), Arc::clone(schema)))
             .chain(planned.iter().map(|p| (p.model.table(), Arc::clone(&p.schema))))
             .collect();
-        for model in planned.iter().map(|p| Arc::clone(p)).collect::<Vec<_>>() {
+        for model in planned.iter().map(Arc::clone).collect::<Vec<_>>() {
             let Some(error) = self.wrong_test(engine, &model.model, &tables).await else { continue };
             self.broken.insert(model.model.name.clone(), error);
         }
