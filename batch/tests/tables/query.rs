@@ -113,7 +113,8 @@ async fn numbers(lake: &Lake, rows: i64) -> Stored {
 
 #[tokio::test]
 async fn work_beyond_the_memory_is_spilled() {
-    let lake = Lake::with_memory(16 << 20);
+    // A merge of sorted runs holds 10 MB per thread that it cannot spill.
+    let lake = Lake::with_memory(48 << 20);
     let table = numbers(&lake, 3_000_000).await;
     let sql =
         "SELECT COUNT(*) AS groups, SUM(c) AS rows FROM (SELECT CAST(n AS VARCHAR) AS k, COUNT(*) AS c FROM numbers GROUP BY 1)";
