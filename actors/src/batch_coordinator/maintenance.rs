@@ -5,10 +5,10 @@
 
 use tributary_core::job::Work;
 
-use super::silver::{conflicts_table, silver_app};
+use super::silver::conflicts_table;
 use super::task::{Context, Report, TaskError, chain};
 use crate::lake::compaction::{self, Choice, Offsets};
-use crate::lake::offsets::ingested;
+use crate::lake::offsets::{ingested, silver_app};
 use crate::lake::table::Retention;
 use crate::lake::{upkeep, vacuum};
 use crate::serving::{self, retention};

@@ -17,7 +17,7 @@ use super::replayed;
 use super::tables::{Head, Tables};
 use super::task::{Context, Report, TaskError};
 use crate::lake::delta_log::Move;
-use crate::lake::offsets::{SPANS_TAG, ingested, parse_spans};
+use crate::lake::offsets::{SPANS_TAG, ingested, parse_spans, silver_app};
 
 /// Offsets of one slice: what is held in memory is bounded by a day, this bounds what a crash throws away.
 const SLICE_ROWS: i64 = 20_000_000;
@@ -33,11 +33,6 @@ fn silver_table(stream: &Stream) -> String {
 /// Name of the table with rows whose id was seen with another event time.
 pub(super) fn conflicts_table(stream: &Stream) -> String {
     format!("silver.{}_conflicts", stream.name)
-}
-
-/// Application id in silver's log: the next bronze offset of a partition.
-pub fn silver_app(topic: &str, incarnation: i32, partition: i32) -> String {
-    format!("silver/{topic}#{incarnation}/{partition}")
 }
 
 fn conflicts_app(topic: &str, incarnation: i32, partition: i32) -> String {
