@@ -71,11 +71,14 @@ def same_tables(lab):
 
 
 def increment(lab, days_ago, seed):
-    """(c): 10,000 events of one day, and the run that takes them; its seconds as a person waits for them."""
+    """(c): 10,000 events of one day, and the run that takes them: its own seconds, and those that a person waits for the command."""
     lab.make(NEW, seed, days_ago=days_ago, hours=20, flaws=("--duplicate", "1%"))
     begun = time.monotonic()
     lab.command("run", JOB, "--wait", seconds=300)
-    return time.monotonic() - begun
+    waited = time.monotonic() - begun
+    # The command looks four times a second and the leader twice: too coarse for a comparison of what runs cost.
+    sql = "SELECT extract(epoch FROM ended_at - started_at)::float8 FROM ops.runs WHERE id = %s"
+    return {"seconds": lab.ask(sql, lab.newest(JOB))[0][0], "waited": waited}
 
 
 def run(options):
@@ -112,15 +115,17 @@ def run(options):
         return statistics.median(r[side][key] for r in both)
 
     ratio = of("tributary", "seconds") / of("duckdb", "seconds")
-    first, last = statistics.median(incremental[:3]), statistics.median(incremental[-3:])
+    first, last = (statistics.median(run["seconds"] for run in runs) for runs in (incremental[:5], incremental[-5:]))
+    waited = max(run["waited"] for run in incremental)
     cpu = {side: of(side, "cpu_seconds") for side in ("tributary", "duckdb")}
     lines = [
         (f"batch: {events:,} events, bronze to PostgreSQL: {of('tributary', 'seconds'):.1f} s, DuckDB {of('duckdb', 'seconds'):.1f} s, "
          f"ratio {ratio:.2f} (floor {FLOOR_RATIO:g})", ratio <= FLOOR_RATIO),
         (f"batch: CPU {cpu['tributary']:.1f} s, DuckDB {cpu['duckdb']:.1f} s; peak RSS {peak / (1 << 20):.0f} MiB "
          f"(floor {FLOOR_RSS >> 20}), DuckDB {of('duckdb', 'rss_peak') / (1 << 20):.0f} MiB", peak <= FLOOR_RSS),
-        (f"batch: {NEW:,} new events: {first:.2f} s at first, {last:.2f} s after {HISTORY} such days (floor {FLOOR_SECONDS:g}), "
-         f"growth {last / first:.2f} (floor {FLOOR_GROWTH}); late ones into a day of {events // DAYS:,}: {into_large:.2f} s",
-         max(first, last) <= FLOOR_SECONDS and last / first <= FLOOR_GROWTH),
+        (f"batch: {NEW:,} new events: the run takes {first:.2f} s at first, {last:.2f} s after {HISTORY} such days, "
+         f"growth {last / first:.2f} (floor {FLOOR_GROWTH}); its command at most {waited:.2f} s (floor {FLOOR_SECONDS:g}); "
+         f"late ones into a day of {events // DAYS:,}: {into_large['seconds']:.2f} s",
+         waited <= FLOOR_SECONDS and last / first <= FLOOR_GROWTH),
     ]
     return {"rounds": both, "events": events, "incremental": incremental, "into_large": into_large}, lines

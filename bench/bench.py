@@ -42,7 +42,7 @@ def main():
     parser.add_argument("--events", type=int, default=5_000_000, help="records of the topic that is drained")
     parser.add_argument("--rounds", type=int, default=5, help="how often each side is measured, alternating")
     parser.add_argument("--kafka", action="store_true", help="Apache Kafka instead of the embedded broker")
-    parser.add_argument("--commits", type=int, default=2000, help="commits of the commit-latency run")
+    parser.add_argument("--commits", type=int, default=10_000, help="commits of the commit-latency run")
     parser.add_argument("--seconds", type=int, default=60, help="length of the latency and idle runs")
     parser.add_argument("--batch-events", type=int, default=10_000_000, help="events of the batch run")
     parser.add_argument("--batch-rounds", type=int, default=3, help="how often each side of the batch run is measured, alternating")

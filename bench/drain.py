@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import time
 
+from examples import example
 from lab import TOPIC, Lab
 from procs import Failure, Proc, memory, wait_for
 
@@ -40,15 +41,6 @@ def empty(lab):
     with lab.postgres.connect() as connection:
         connection.execute("DROP SCHEMA IF EXISTS realtime, ops CASCADE")
         connection.execute("DROP TABLE IF EXISTS _sqlx_migrations")
-
-
-def raw(lab):
-    """One drain by librdkafka alone."""
-    tool = lab.bin.parent / "raw_drain"
-    done = subprocess.run([tool, lab.kafka, TOPIC], capture_output=True, text=True, timeout=600)
-    if done.returncode != 0:
-        raise Failure(f"raw_drain: {done.stderr}")
-    return json.loads(done.stdout)
 
 
 def pipeline(lab, events, round_number):
@@ -93,14 +85,12 @@ def run(options):
     """Both sides, alternating; medians."""
     maker = KafkaLab if options.kafka else Lab
     with maker("bench") as lab:
-        tool = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", lab.bin.parent))
-        shutil.copy2(find_tool(tool), lab.bin.parent / "raw_drain")
         lab.say(f"making {options.events:,} records")
         lab.generate(options.events, 7, 1_000_000)
         lab.wait_generated(1200)
         rounds = []
         for n in range(options.rounds):
-            a = raw(lab)
+            a = example("raw_drain", lab.kafka, TOPIC)
             b = pipeline(lab, options.events, n)
             lab.say(f"round {n + 1}: raw {options.events / a['seconds']:,.0f}/s, pipeline {options.events / b['seconds']:,.0f}/s")
             rounds.append({"raw": a, "pipeline": b})
@@ -120,12 +110,3 @@ def run(options):
         (f"drain: peak RSS {peak / (1 << 20):.0f} MiB (floor {FLOOR_RSS >> 20})", peak <= FLOOR_RSS),
     ]
     return {"rounds": rounds, "events": events}, lines
-
-
-def find_tool(target):
-    """The built example."""
-    for folder in (target, target / "up", pathlib.Path(os.environ.get("TRIBUTARY_BIN", ".")).resolve().parent):
-        path = folder / "examples" / "raw_drain"
-        if path.exists():
-            return path
-    raise Failure("raw_drain is not built: cargo build --profile up --workspace --example raw_drain")

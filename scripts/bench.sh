@@ -5,6 +5,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/e2e.sh
-cargo build --profile up --locked --workspace --example raw_drain
+cargo build --profile up --locked --workspace --example raw_drain --example open_table
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 exec "$python" bench/bench.py "$@"
