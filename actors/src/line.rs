@@ -11,7 +11,7 @@ use deltalake::logstore::LogStoreRef;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::runtime::Handle;
-use tributary_core::settings::Settings;
+use tributary_core::settings::{Role, Settings};
 use tributary_core::span::{Leg, Legs};
 use tributary_core::stream::Stream;
 
@@ -225,11 +225,18 @@ impl Line {
         })
     }
 
-    /// The consumer's settings: a group per stream, so that one stream's rebalances leave the others alone. Our name in it is fixed
+    /// The consumer's settings: a group per stream, so that one stream's rebalances leave the others alone, and of its own for those who
+    /// read for one store only, so that no partition of the other store goes to somebody who does not fill it. Our name in it is fixed
     /// where nobody else can have it: the embedded broker serves one process.
     pub fn consumer_config(&self) -> ClientConfig {
         let kafka = &self.settings.kafka;
-        let group = format!("{}-{}", kafka.group_id, self.stream.name);
+        let fills = |role| self.settings.roles.contains(&role);
+        let only = match (fills(Role::Bronze), fills(Role::Serving)) {
+            (true, false) => "-bronze",
+            (false, true) => "-serving",
+            _ => "",
+        };
+        let group = format!("{}-{}{only}", kafka.group_id, self.stream.name);
         let member = self.embedded_kafka.then_some(self.settings.instance.as_str());
         crate::kafka::consumer_config(kafka, &self.bootstrap, &group, member)
     }

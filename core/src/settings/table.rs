@@ -105,7 +105,7 @@ pub static TABLE: &[Row] = &[
         Text,
         kafka.group_id,
         [],
-        "consumer group, one per stream (NAME-STREAM): which instance reads which partition"
+        "consumer group, one per stream (NAME-STREAM; NAME-STREAM-bronze or -serving for processes that fill one store only)"
     ),
     row!("kafka.partitions", Count, kafka.partitions, [], "partitions of a topic that we create"),
     row!("kafka.session_timeout", Time, kafka.session_timeout, [], "how long the group waits for a silent member"),
