@@ -17,7 +17,7 @@ use tributary_actors::batch_coordinator::engine::{
 use tributary_batch::silver::{self, SilverError, SilverOptions};
 use tributary_batch::writer::WriterOptions;
 use tributary_batch::{Error, Limits, Local};
-use tributary_core::model::Planned;
+use tributary_core::model::{Planned, Test};
 use tributary_core::settings::Batch;
 use tributary_core::stream::Stream;
 use tributary_core::table::NewFile;
@@ -129,8 +129,8 @@ impl Engine for LocalEngine {
         Ok(Built { files: built.files, rows_read: built.rows_read })
     }
 
-    async fn check(&self, model: &Planned, tables: Vec<Stored>) -> Result<Vec<TestOutcome>, EngineError> {
-        let outcomes = self.local.check(model, tables.into_iter().map(stored).collect()).await.map_err(error)?;
+    async fn check(&self, model: &Planned, tests: &[Test], tables: Vec<Stored>) -> Result<Vec<TestOutcome>, EngineError> {
+        let outcomes = self.local.check(model, tests, tables.into_iter().map(stored).collect()).await.map_err(error)?;
         let outcome = |o: tributary_batch::checks::TestOutcome| TestOutcome {
             test: o.test,
             failing_rows: o.failing_rows,

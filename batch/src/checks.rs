@@ -1,10 +1,10 @@
 //! A model's tests, run as queries for rows that break them.
 //!
-//! Assumes the model's own table and every table that its tests mention ([`tables`]). Promises one outcome per test, in their order: a
+//! Assumes the model's own table and every table that its tests mention ([`Planned::tested_with`]). Promises one outcome per test, in their order: a
 //! test that cannot be run is an outcome, too. Nulls pass everything but `not_null`.
 
 use futures::StreamExt;
-use tributary_core::model::{Check, Planned, Test};
+use tributary_core::model::{Check, Model, Planned, Test};
 
 use crate::error::Result;
 use crate::models::sql;
@@ -27,29 +27,30 @@ pub struct TestOutcome {
     pub error: Option<String>,
 }
 
-/// The tables that a model's tests read, its own among them; sorted, each once.
-pub fn tables(model: &Planned) -> Vec<String> {
-    let mut tables = vec![model.model.table()];
-    for test in &model.model.tests {
+/// The tables that a model's tests read beside its own; sorted, each once.
+pub(crate) fn tables(model: &Model) -> Vec<String> {
+    let mut tables = Vec::new();
+    for test in &model.tests {
         match &test.check {
             Check::Relationships { to_table, .. } => tables.push(to_table.clone()),
             Check::Sql(text) => tables.extend(sql::parse(text).into_iter().flat_map(|s| s.tables).map(|(name, _)| name)),
             _ => {}
         }
     }
+    tables.retain(|table| *table != model.table());
     tables.sort();
     tables.dedup();
     tables
 }
 
 impl Local {
-    /// Runs a model's tests over these tables.
+    /// Runs some of a model's tests over these tables.
     ///
     /// # Errors
     /// When the engine has stopped; everything else is an outcome.
-    pub async fn check(&self, model: &Planned, tables: Vec<Stored>) -> Result<Vec<TestOutcome>> {
-        let mut outcomes = Vec::with_capacity(model.model.tests.len());
-        for test in &model.model.tests {
+    pub async fn check(&self, model: &Planned, tests: &[Test], tables: Vec<Stored>) -> Result<Vec<TestOutcome>> {
+        let mut outcomes = Vec::with_capacity(tests.len());
+        for test in tests {
             let (failing_rows, sample, error) = match self.failing(&model.model.table(), test, &tables).await {
                 Ok((rows, sample)) => (rows, sample, None),
                 Err(e) => (0, Vec::new(), Some(e.to_string())),

@@ -20,7 +20,9 @@ pub mod query;
 pub mod session;
 pub mod silver;
 mod source;
+mod spill;
 pub mod writer;
+mod yielding;
 
 pub use self::error::{Error, Result};
 pub use self::session::{Limits, Local, Stored};

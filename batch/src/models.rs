@@ -16,6 +16,7 @@ use self::graph::Graph;
 use crate::error::{Error, Result};
 use crate::session::Local;
 
+mod days;
 mod graph;
 mod plan;
 mod rules;

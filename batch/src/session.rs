@@ -7,9 +7,8 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, TableProvider};
 use datafusion::common::plan_datafusion_err;
@@ -18,6 +17,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use object_store::ObjectStore;
 use tokio::task::JoinSet;
@@ -26,13 +26,13 @@ use url::Url;
 use crate::error::{Error, Result};
 use crate::pinned::PinnedTable;
 pub use crate::silver::Stored;
+use crate::spill::SpillFolder;
+use crate::yielding::YieldingJoins;
 
 /// The catalog that tables are in; nobody has to write it.
 const CATALOG: &str = "lake";
 /// Who is named when memory runs out.
 const LARGEST_CONSUMERS: NonZero<usize> = NonZero::<usize>::MIN.saturating_add(2);
-/// Engines of this process so far: each spills into a folder of its own.
-static ENGINES: AtomicU64 = AtomicU64::new(0);
 
 /// What a [`Local`] may use.
 #[derive(Debug, Clone)]
@@ -61,7 +61,8 @@ pub struct Local {
     pub(crate) parallel: usize,
     pub(crate) limits: Limits,
     base: Arc<RuntimeEnv>,
-    spill: PathBuf,
+    /// Dropped after the threads.
+    _spill: SpillFolder,
 }
 
 impl Local {
@@ -73,22 +74,22 @@ impl Local {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let parallel = if limits.threads == 0 { cores } else { limits.threads };
         let failed = |what: &str, e: std::io::Error| Error::Failed(format!("{what}: {e}"));
-        forget_the_dead(&limits.spill_dir);
-        let number = ENGINES.fetch_add(1, Ordering::Relaxed);
-        let spill = limits.spill_dir.join(format!("{}-{number}", std::process::id()));
         let threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(parallel)
             .thread_name("batch")
             .enable_all()
             .build()
             .map_err(|e| failed("threads for batch work", e))?;
-        std::fs::create_dir_all(&spill).map_err(|e| failed(&format!("spill folder {}", spill.display()), e))?;
+        let above = &limits.spill_dir;
+        let spill = SpillFolder::new(above).map_err(|e| failed(&format!("a folder to spill into in {}", above.display()), e))?;
         let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory), LARGEST_CONSUMERS);
         let base = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
-            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill.clone()])))
+            .with_disk_manager_builder(
+                DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill.path().to_owned()])),
+            )
             .build_arc()?;
-        Ok(Self { threads: Some(threads), parallel, limits, base, spill })
+        Ok(Self { threads: Some(threads), parallel, limits, base, _spill: spill })
     }
 
     /// A session over these tables, whose plans use so many threads.
@@ -138,23 +139,6 @@ impl Drop for Local {
         if let Some(threads) = self.threads.take() {
             threads.shutdown_background();
         }
-        let _ = std::fs::remove_dir_all(&self.spill);
-    }
-}
-
-/// What a killed process spilled is of no use to anybody. Folders are named `process-number`; without `/proc` nothing is removed.
-fn forget_the_dead(spill_dir: &Path) {
-    let proc = Path::new("/proc");
-    if !proc.join("self").exists() {
-        return;
-    }
-    for entry in std::fs::read_dir(spill_dir).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let parts = name.to_str().and_then(|n| n.split_once('-'));
-        let process = parts.filter(|(process, number)| process.parse::<u32>().is_ok() && number.parse::<u64>().is_ok());
-        if process.is_some_and(|(process, _)| !proc.join(process).exists()) {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
     }
 }
 
@@ -170,7 +154,13 @@ fn session(env: Arc<RuntimeEnv>, parallel: usize, tables: Vec<(String, Arc<dyn T
     options.sql_parser.collect_spans = true;
     // Files and tables hold plain strings; so do casts.
     options.sql_parser.map_string_types_to_utf8view = false;
-    let context = SessionContext::new_with_config_rt(config, env);
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(env)
+        .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(YieldingJoins))
+        .build();
+    let context = SessionContext::new_with_state(state);
     let catalog = MemoryCatalogProvider::new();
     for layer in ["bronze", "silver", "gold"] {
         catalog.register_schema(layer, Arc::new(MemorySchemaProvider::new()))?;

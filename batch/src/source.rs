@@ -70,7 +70,8 @@ impl SourceFile {
         file: &TableFile,
         symbols: &BTreeSet<String>,
     ) -> Result<Self, ReadError> {
-        let path = Path::from(file.path.as_str());
+        // A name that has a percent sign itself is taken as it is.
+        let path = Path::parse(&file.path).unwrap_or_else(|_| Path::from(file.path.as_str()));
         let failed = |source| ReadError::Store { path: file.path.clone(), source };
         let decode = |source| ReadError::Decode { path: file.path.clone(), source };
         let mut start = if file.size <= WHOLE_BYTES { 0 } else { file.size - TAIL_BYTES };

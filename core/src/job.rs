@@ -3,6 +3,7 @@
 //! Assumes nothing about where the text came from. Promises that a [`Job`] in hand is coherent: its tasks come in an order in which they
 //! can be done, each comes after tasks that exist, its cron pattern and time zone are understood and happen sometimes.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::declare::Source;
@@ -140,23 +141,32 @@ impl Job {
 /// # Errors
 /// The first thing that is wrong. Of two jobs that clash, the later one is pointed at and the earlier one is named.
 pub fn parse_all<N: AsRef<str>, T: AsRef<str>>(files: &[(N, T)]) -> Result<Vec<Job>, DeclarationError> {
-    let mut jobs: Vec<Job> = Vec::with_capacity(files.len());
+    let (jobs, broken) = parse_each(files);
+    broken.into_iter().next().map_or(Ok(jobs), Err)
+}
+
+/// The same, file by file: the jobs that can be run, and what is wrong with the other files.
+pub fn parse_each<N: AsRef<str>, T: AsRef<str>>(files: &[(N, T)]) -> (Vec<Job>, Vec<DeclarationError>) {
+    let (mut jobs, mut broken) = (Vec::<Job>::with_capacity(files.len()), Vec::new());
     for (file, text) in files {
         let source = Source { file: file.as_ref(), text: text.as_ref() };
-        let (job, names) = declaration::parse(source)?;
-        for (n, (name, span)) in names.iter().enumerate() {
-            if let Some(earlier) = jobs.iter().find(|earlier| earlier.is_called(name)) {
-                let problem = format!("`{name}` is already taken by {}", earlier.file);
-                let place = if n == 0 { "name" } else { "aliases" };
-                return Err(source.error(
-                    span.clone(),
-                    place,
-                    problem,
-                    "choose another one here, or remove one of the two files",
-                ));
-            }
+        match declaration::parse(source) {
+            Ok((job, names)) => match taken(source, &names, &jobs) {
+                Some(error) => broken.push(error),
+                None => jobs.push(job),
+            },
+            Err(error) => broken.push(error),
         }
-        jobs.push(job);
     }
-    Ok(jobs)
+    (jobs, broken)
+}
+
+/// What is wrong with names that an earlier job has.
+fn taken(source: Source<'_>, names: &[(String, Range<usize>)], jobs: &[Job]) -> Option<DeclarationError> {
+    names.iter().enumerate().find_map(|(n, (name, span))| {
+        let earlier = jobs.iter().find(|earlier| earlier.is_called(name))?;
+        let problem = format!("`{name}` is already taken by {}", earlier.file);
+        let place = if n == 0 { "name" } else { "aliases" };
+        Some(source.error(span.clone(), place, problem, "choose another one here, or remove one of the two files"))
+    })
 }

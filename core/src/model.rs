@@ -6,6 +6,7 @@
 use arrow_schema::SchemaRef;
 
 use crate::declare::{DeclarationError, Place};
+use crate::table::DATE_COLUMN;
 
 mod check;
 mod front_matter;
@@ -60,6 +61,17 @@ pub enum Check {
     },
     /// A SELECT that must return no row.
     Sql(String),
+}
+
+impl Check {
+    /// Whether a table whose other days have passed passes when these days do: no row of one day matters to another.
+    pub fn is_of_days(&self) -> bool {
+        match self {
+            Self::NotNull(_) | Self::AcceptedValues { .. } => true,
+            Self::Unique(columns) => columns.iter().any(|column| column == DATE_COLUMN),
+            Self::Relationships { .. } | Self::RowCount { .. } | Self::Sql(_) => false,
+        }
+    }
 }
 
 /// A test of a model.
@@ -156,6 +168,8 @@ pub struct Planned {
     pub model: Model,
     /// The tables it selects from, `silver.user_events` or `gold.fact_events`; sorted, each once.
     pub sources: Vec<String>,
+    /// The tables that its tests read beside its own; sorted, each once.
+    pub tested_with: Vec<String>,
     /// Its columns.
     pub schema: SchemaRef,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tributary_core::job::{BUILTIN, Job, Schedule, Work, parse_all};
+use tributary_core::job::{BUILTIN, Job, Schedule, Work, parse_all, parse_each};
 
 const NIGHTLY: &str = r#"name = "nightly"
 aliases = ["night_shift"]
@@ -150,4 +150,12 @@ fn two_files_may_not_share_a_name_or_an_alias() {
     let mut files: Vec<(&str, &str)> = BUILTIN.to_vec();
     files.push(("third.toml", &third));
     assert_eq!(parse_all(&files).unwrap().len(), 3);
+}
+
+#[test]
+fn a_broken_file_is_told_and_the_others_are_read() {
+    let twice = "name = \"nightly\"\n[[task]]\nrun = \"vacuum\"\n";
+    let (jobs, broken) = parse_each(&[("a.toml", "name ="), ("b.toml", NIGHTLY), ("c.toml", twice)]);
+    assert_eq!(jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>(), ["nightly"]);
+    assert_eq!(broken.iter().map(|error| error.file()).collect::<Vec<_>>(), ["a.toml", "c.toml"]);
 }

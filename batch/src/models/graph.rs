@@ -12,6 +12,7 @@ use tributary_core::stream::did_you_mean;
 
 use super::sql::{self, At, Select};
 use super::{Models, plan};
+use crate::checks;
 use crate::error::Result;
 use crate::session::Local;
 
@@ -40,15 +41,20 @@ impl Graph {
     }
 
     pub(super) fn add(&mut self, models: Vec<Model>) {
-        let mut published: BTreeMap<String, String> = BTreeMap::new();
+        let mut claims: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (table, file) in models.iter().filter_map(|model| Some((model.publish.clone()?, model.file.clone()))) {
+            claims.entry(table).or_default().push(file);
+        }
         for model in models {
             let name = model.name.clone();
+            // Neither of them: whichever was there first would lose its table to a newcomer that comes earlier in the alphabet.
             if let Some(table) = &model.publish
-                && let Some(by) = published.insert(table.clone(), model.file.clone())
+                && let Some(others) = claims.get(table).filter(|files| files.len() > 1)
             {
-                published.insert(table.clone(), by.clone());
-                let problem = format!("gold.{table} is already published by {by}");
-                self.broken.insert(name, model.error_in_sql((0, 0, 1), problem, "choose another table").to_string());
+                let others: Vec<&str> = others.iter().filter(|file| **file != model.file).map(String::as_str).collect();
+                let problem = format!("gold.{table} is published by {}, too", others.join(" and "));
+                self.broken
+                    .insert(name, model.error_in_sql((0, 0, 1), problem, "choose another table in one of them").to_string());
                 continue;
             }
             match sql::parse(&model.sql) {
@@ -74,7 +80,8 @@ impl Graph {
             match plan::model(engine, &node.model, &node.select, &sources).await {
                 Ok(schema) => {
                     let sources = sources.into_iter().map(|(name, _)| name).collect();
-                    planned.push(Arc::new(Planned { model: node.model, sources, schema }));
+                    let tested_with = checks::tables(&node.model);
+                    planned.push(Arc::new(Planned { model: node.model, sources, tested_with, schema }));
                 }
                 Err(e) => {
                     self.broken.insert(name, e.to_string());
@@ -263,7 +270,7 @@ impl Graph {
                         None => {
                             let sources: Vec<(String, SchemaRef)> =
                                 select.tables.iter().filter_map(|(t, _)| Some((t.clone(), Arc::clone(tables.get(t)?)))).collect();
-                            plan::columns(engine, &select, &sources, false).await.err().map(|t| (t.problem, t.help))
+                            plan::columns(engine, &select, &sources, None).await.err().map(|t| (t.problem, t.help))
                         }
                     },
                 },

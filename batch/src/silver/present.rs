@@ -80,7 +80,8 @@ pub(super) fn time_range(file: &TableFile, column: &str) -> Option<(i64, i64)> {
         let text = stats.get(which)?.get(column)?.as_str()?;
         Some(chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp_micros())
     };
-    bound("minValues").zip(bound("maxValues"))
+    // Other writers cut statistics to whole milliseconds, downwards.
+    bound("minValues").zip(bound("maxValues").map(|max| max.saturating_add(999)))
 }
 
 fn group_range(group: &RowGroupMetaData, column: &str) -> Option<(i64, i64)> {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_schema::DataType;
-use tributary_batch::checks::tables;
 use tributary_batch::models::{BUILTIN, Models};
 use tributary_batch::{Error, Stored};
 use tributary_core::model::{Materialize, Planned};
@@ -153,8 +152,9 @@ async fn all_tests_of_the_compiled_in_models_hold() {
     let models = plan(&lake.engine, BUILTIN).await;
     let all = all(&lake, &models, silver(&lake).await).await;
     for model in &models.planned {
-        let mentioned = tables(model).iter().map(|name| all[name].clone()).collect();
-        for outcome in lake.engine.check(model, mentioned).await.unwrap() {
+        let own = model.model.table();
+        let mentioned = std::iter::once(&own).chain(&model.tested_with).map(|name| all[name].clone()).collect();
+        for outcome in lake.engine.check(model, &model.model.tests, mentioned).await.unwrap() {
             assert!(outcome.failing_rows == 0 && outcome.error.is_none(), "{}: {outcome:?}", model.model.name);
         }
     }
@@ -277,9 +277,9 @@ async fn a_failing_test_says_how_often_and_shows_some_rows() {
 -- test: SELECT * FROM gold.m WHERE user_id = 3
 ";
     let model = planned(&lake, front, "SELECT event_date, user_id, event_type, page, source FROM silver.user_events").await;
-    assert_eq!(tables(&model), ["gold.m", "silver.user_events"]);
+    assert_eq!(model.tested_with, ["silver.user_events"]);
     let built = lake.build(&model, &[silver.clone()]).await.unwrap();
-    let outcomes = lake.engine.check(&model, vec![built.clone(), silver.clone()]).await.unwrap();
+    let outcomes = lake.engine.check(&model, &model.model.tests, vec![built.clone(), silver.clone()]).await.unwrap();
     let failing: Vec<(usize, u64, usize)> = outcomes.iter().map(|o| (o.test.line, o.failing_rows, o.sample.len())).collect();
     let expected = [(2, 2, 2), (3, 3, 3), (4, 5, 5), (5, 0, 0), (6, 1, 1), (7, 0, 0), (8, 0, 0), (9, 8, 5), (10, 1, 1)];
     assert_eq!(failing, expected, "{outcomes:#?}");
@@ -287,7 +287,7 @@ async fn a_failing_test_says_how_often_and_shows_some_rows() {
     assert_eq!(outcomes[4].sample, ["rows=8"]);
     assert_eq!(outcomes[8].sample, ["event_date=1970-01-03, user_id=3, event_type=purchase, page=/checkout, source=web"]);
     // A table that is not given is an outcome, and the other tests are run.
-    let outcomes = lake.engine.check(&model, vec![built]).await.unwrap();
+    let outcomes = lake.engine.check(&model, &model.model.tests, vec![built]).await.unwrap();
     assert!(outcomes[6].error.is_some() && outcomes[5].error.is_none(), "{outcomes:#?}");
 }
 
@@ -303,10 +303,10 @@ async fn a_test_for_nulls_reads_no_file_where_the_log_says_that_there_are_none()
     .await;
     let built = lake.build(&model, &[silver]).await.unwrap();
     lake.lose(&built, |_| true);
-    let outcomes = lake.engine.check(&model, vec![built.clone()]).await.unwrap();
+    let outcomes = lake.engine.check(&model, &model.model.tests, vec![built.clone()]).await.unwrap();
     assert!(outcomes[0].error.is_none() && outcomes[0].failing_rows == 0, "{outcomes:?}");
     let unknown = with_files(&built, |f| f.stats = None);
-    assert!(lake.engine.check(&model, vec![unknown]).await.unwrap()[0].error.is_some());
+    assert!(lake.engine.check(&model, &model.model.tests, vec![unknown]).await.unwrap()[0].error.is_some());
 }
 
 #[tokio::test]

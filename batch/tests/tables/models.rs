@@ -191,16 +191,67 @@ async fn what_is_certain_is_not_refused() {
     let lake = Lake::new();
     for text in [
         "SELECT event_date, first_value(page ORDER BY event_timestamp, event_id) AS p FROM silver.user_events GROUP BY 1",
-        "SELECT event_date, row_number() OVER (ORDER BY event_id) AS p FROM silver.user_events",
-        "WITH a AS (SELECT * FROM silver.user_events) SELECT event_date, user_id FROM a ORDER BY user_id LIMIT 3",
+        "SELECT event_date, row_number() OVER (PARTITION BY event_date ORDER BY event_id) AS p FROM silver.user_events",
+        "WITH a AS (SELECT * FROM silver.user_events) SELECT event_date, user_id FROM a ORDER BY user_id",
         "SELECT event_date, date_trunc('hour', event_timestamp) AS h, to_char(event_timestamp, '%H') AS t FROM silver.user_events",
-        "SELECT event_date, user_id FROM silver.user_events WHERE event_timestamp > (SELECT min(event_timestamp) FROM silver.user_events)",
-        "SELECT e.event_date, c.other_timestamp FROM silver.user_events e JOIN silver.user_events_conflicts c USING (event_id)",
+        "SELECT e.event_date, c.other_timestamp FROM silver.user_events e JOIN silver.user_events_conflicts c USING (event_id, event_date)",
         "SELECT event_date, user_id FROM silver.user_events UNION ALL SELECT event_date, user_id FROM Silver.User_Events -- the end\n;",
         "SELECT CAST(event_timestamp AS DATE) AS event_date, upper(page) AS p, user_id % 7 AS u FROM silver.user_events",
     ] {
         let models = plan(&lake.engine, &[("gold/m.sql", &format!("{BY_DAY}{text}"))]).await;
         assert!(models.broken.is_empty(), "{text}\n{}", models.broken["m"]);
+    }
+}
+
+#[tokio::test]
+async fn a_day_is_made_of_its_own_rows_alone() {
+    let lake = Lake::new();
+    let e = "silver.user_events";
+    for (text, says) in [
+        (format!("SELECT MIN(event_date) AS event_date, user_id FROM {e} GROUP BY user_id"), Some("GROUP BY event_date")),
+        (
+            format!("SELECT event_date, user_id, SUM(COUNT(*)) OVER () AS total FROM {e} GROUP BY 1, 2"),
+            Some("PARTITION BY event_date"),
+        ),
+        (format!("SELECT event_date, COUNT(*) OVER (PARTITION BY user_id) AS n FROM {e}"), Some("PARTITION BY event_date")),
+        (format!("SELECT event_date, (SELECT COUNT(*) FROM {e}) AS total FROM {e}"), Some("")),
+        (format!("SELECT event_date, user_id FROM {e} WHERE user_id IN (SELECT user_id FROM {e})"), Some("")),
+        (
+            format!("SELECT a.event_date, b.user_id FROM {e} a JOIN {e} b ON a.user_id = b.user_id"),
+            Some("equality of event_date"),
+        ),
+        (
+            format!(
+                "SELECT a.event_date, b.user_id FROM {e} a LEFT JOIN {e} b ON a.event_date = b.event_date + INTERVAL '1 day'"
+            ),
+            Some("equality of event_date"),
+        ),
+        (format!("SELECT a.event_date, b.user_id FROM {e} a, {e} b"), Some("equality of event_date")),
+        (format!("SELECT event_date, user_id FROM {e} ORDER BY event_id LIMIT 3"), Some("ROW_NUMBER")),
+        (format!("SELECT event_date, user_id, SUM(COUNT(*)) OVER (PARTITION BY event_date) AS day FROM {e} GROUP BY 1, 2"), None),
+        (format!("SELECT event_date, COUNT(DISTINCT user_id) AS n, COUNT(DISTINCT page) AS p FROM {e} GROUP BY 1"), None),
+        (format!("SELECT DISTINCT event_date, user_id FROM {e} WHERE page = '/cart'"), None),
+        (
+            format!(
+                "SELECT a.event_date, b.user_id FROM {e} a, {e} b WHERE a.event_date = b.event_date AND a.user_id < b.user_id"
+            ),
+            None,
+        ),
+        (format!("SELECT e.event_date, n FROM {e} e CROSS JOIN (VALUES (1), (2)) AS v(n)"), None),
+        (
+            format!(
+                "WITH a AS (SELECT event_date AS day, COUNT(*) AS n FROM {e} GROUP BY 1) \
+                 SELECT a.day AS event_date, a.n, COUNT(*) AS m FROM a LEFT JOIN {e} e ON e.event_date = a.day AND e.user_id = a.n GROUP BY 1, 2"
+            ),
+            None,
+        ),
+    ] {
+        let models = plan(&lake.engine, &[("gold/m.sql", &format!("{BY_DAY}{text}"))]).await;
+        match (models.broken.get("m"), says) {
+            (Some(error), Some(says)) => assert!(error.contains(says) && error.contains("rollup"), "{text}\n{error}"),
+            (None, None) => {}
+            (error, _) => panic!("{text}\n{error:?}"),
+        }
     }
 }
 

@@ -87,6 +87,7 @@ pub(super) mod tests {
         Arc::new(Planned {
             model: Model::parse(&text, &format!("{name}.sql")).unwrap(),
             sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+            tested_with: Vec::new(),
             schema: schema.into(),
         })
     }
