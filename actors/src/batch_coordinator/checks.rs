@@ -1,12 +1,14 @@
-//! The models' tests: over what is new in each table since it last passed, so that their cost follows the new data.
+//! The models' tests, over what is new in each table since it last passed where that decides, so that their cost follows the new data.
 //!
 //! A table that fails stays in the lake as it is and is not published; the task fails and says which tests, with some of the rows.
 
 use std::sync::Arc;
 
-use tributary_core::model::{Materialize, Planned, Severity};
+use sqlx::PgConnection;
+use tributary_core::model::{Materialize, Planned, Severity, Test};
 
 use super::engine::{Stored, TestOutcome};
+use super::lag::{self, Lag};
 use super::tables::Head;
 use super::task::{Context, Report, TaskError};
 use crate::serving;
@@ -15,69 +17,93 @@ use crate::serving::tested::{self, Tested};
 
 /// Tests every model whose table is another one than it was when it passed.
 pub(super) async fn run(context: &Context<'_>) -> Result<Report, TaskError> {
-    let tables = &context.world.tables;
     let mut connection = serving::connect(&context.world.database_url).await?;
     let passed = tested::all(&mut connection).await?;
     let mut report = Report::default();
-    let mut all: Vec<Head> = Vec::new();
-    for name in context.models.planned.iter().flat_map(|p| p.sources.iter().cloned().chain([format!("gold.{}", p.model.name)])) {
-        if !all.iter().any(|h| h.pinned.name == name)
-            && let Some(head) = tables.head(&name).await?
-        {
-            all.push(head);
-        }
-    }
     let mut failures = Vec::new();
     for planned in context.models.planned.iter().filter(|p| !context.bad_models.contains(&p.model.name)) {
-        let name = format!("gold.{}", planned.model.name);
-        let Some(gold) = all.iter().find(|h| h.pinned.name == name) else { continue };
-        report.versions_in.insert(name.clone(), gold.version());
-        let now = Tested {
-            model: planned.model.name.clone(),
-            lake_id: gold.pinned.id.clone(),
-            tests_hash: planned.model.tests_hash(),
-            version: i64::try_from(gold.version()).unwrap_or(i64::MAX),
-        };
-        let before = passed.iter().find(|t| t.model == now.model && t.lake_id == now.lake_id && t.tests_hash == now.tests_hash);
-        if before == Some(&now) {
-            continue;
-        }
-        let own = new_rows(context, planned, gold, before).await?;
-        let given: Vec<Stored> = all.iter().map(|h| if h.pinned.name == name { own.clone() } else { h.stored() }).collect();
-        report.rows_in += own.table.rows();
-        let outcomes = context.world.engine.check(planned, given).await?;
-        let rows: Vec<NewTest> = outcomes.iter().map(|o| new_test(planned, o)).collect();
-        history::record_tests(&mut connection, context.lease, context.run, &rows).await?;
-        let mut good = true;
-        for outcome in outcomes.iter().filter(|o| !o.passed()) {
-            let words = say(planned, outcome);
-            if outcome.test.severity == Severity::Fail {
-                good = false;
-                context.log.error(&words);
-                failures.push(words);
-            } else {
-                context.log.warn(&words);
-            }
-        }
-        if good {
-            tested::passed(&mut connection, context.lease, &now).await?;
-            context.log.info(format!("{name} version {}: {} tests passed", now.version, outcomes.len()));
-        }
+        let name = planned.model.table();
+        let Some(gold) = context.world.tables.head(&name).await? else { continue };
+        report.versions_in.insert(name, gold.version());
+        failures.extend(examine(context, &mut connection, planned, &gold, &passed, &mut report).await?);
     }
     if failures.is_empty() { Ok(report) } else { Err(TaskError::Refused(failures.join("\n"))) }
 }
 
-/// The part of a table that is new since it passed.
-async fn new_rows(context: &Context<'_>, planned: &Planned, gold: &Head, before: Option<&Tested>) -> Result<Stored, TaskError> {
-    let since = before.and_then(|t| u64::try_from(t.version).ok()).filter(|v| *v <= gold.version());
-    if planned.model.materialize == Materialize::ByDay
-        && let Some(since) = since
-        && let Some(changes) = context.world.tables.changed_days(gold, since).await?
-    {
-        let days: Vec<i32> = changes.days.into_iter().collect();
-        return Ok(Stored { table: Arc::new(gold.pinned.only_days(&days)), ..gold.stored() });
+/// Tests a table, unless its rows have passed these tests before (`passed`). What failed and counts, in words; nothing: it is good.
+pub(super) async fn examine(
+    context: &Context<'_>,
+    connection: &mut PgConnection,
+    planned: &Planned,
+    gold: &Head,
+    passed: &[Tested],
+    report: &mut Report,
+) -> Result<Vec<String>, TaskError> {
+    let model = &planned.model;
+    let now = Tested {
+        model: model.name.clone(),
+        lake_id: gold.pinned.id.clone(),
+        tests_hash: model.tests_hash(),
+        version: i64::try_from(gold.version()).unwrap_or(i64::MAX),
+    };
+    let before = passed.iter().find(|t| t.model == now.model && t.lake_id == now.lake_id && t.tests_hash == now.tests_hash);
+    let lag = match before {
+        Some(before) if *before == now => return Ok(Vec::new()),
+        Some(before) => lag::of_changes(&model.table(), gold.snapshot(), before.version).await?,
+        None => Lag::Everything("for the first time".into()),
+    };
+    let (mut failures, mut outcomes) = (Vec::new(), Vec::new());
+    if lag != Lag::Nothing {
+        outcomes = test(context, planned, gold, lag, report).await?;
+        let rows: Vec<NewTest> = outcomes.iter().map(|o| new_test(planned, o)).collect();
+        history::record_tests(connection, context.lease, context.run, &rows).await?;
     }
-    Ok(gold.stored())
+    for outcome in outcomes.iter().filter(|o| !o.passed()) {
+        let words = say(planned, outcome);
+        if outcome.test.severity == Severity::Fail {
+            context.log.error(&words);
+            failures.push(words);
+        } else {
+            context.log.warn(&words);
+        }
+    }
+    if failures.is_empty() {
+        tested::passed(connection, context.lease, &now).await?;
+        context.log.info(format!("{} version {}: {} tests passed", model.table(), now.version, outcomes.len()));
+    }
+    Ok(failures)
+}
+
+/// Runs the tests: on the days that changed those for which these decide, on the whole table the others.
+async fn test(
+    context: &Context<'_>,
+    planned: &Planned,
+    gold: &Head,
+    lag: Lag,
+    report: &mut Report,
+) -> Result<Vec<TestOutcome>, TaskError> {
+    let mut others = Vec::new();
+    for table in &planned.tested_with {
+        if let Some(head) = context.world.tables.head(table).await? {
+            others.push(head.stored());
+        }
+    }
+    let with = |own: Stored| [vec![own], others.clone()].concat();
+    let is_of_days = |test: &Test| planned.model.materialize == Materialize::ByDay && test.check.is_of_days();
+    let (of_days, of_all): (Vec<Test>, Vec<Test>) = planned.model.tests.iter().cloned().partition(is_of_days);
+    let changed = match lag {
+        Lag::Days(days) => {
+            let days: Vec<i32> = days.into_iter().collect();
+            Stored { table: Arc::new(gold.pinned.only_days(&days)), ..gold.stored() }
+        }
+        _ => gold.stored(),
+    };
+    report.rows_in += changed.table.rows();
+    let engine = &context.world.engine;
+    let mut outcomes = engine.check(planned, &of_days, with(changed)).await?;
+    outcomes.extend(engine.check(planned, &of_all, with(gold.stored())).await?);
+    outcomes.sort_by_key(|outcome| outcome.test.line);
+    Ok(outcomes)
 }
 
 fn new_test(planned: &Planned, outcome: &TestOutcome) -> NewTest {

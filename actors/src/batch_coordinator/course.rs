@@ -3,7 +3,6 @@
 //! Assumes tasks in an order in which they can be done. A failed task takes everything with it that comes after it, but for those
 //! that work on whatever is good ([`Work::Checks`], [`Work::Publish`]): a broken model must not hold up the others.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tributary_core::job::{Task, Work};
@@ -36,8 +35,8 @@ impl State {
 /// What to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// This task, for the so-many-th time.
-    Run(usize, u32),
+    /// This task.
+    Run(usize),
     /// Nothing before that time.
     Wait(Duration),
     /// Everything has ended.
@@ -57,7 +56,7 @@ pub enum Outcome {
     Refused,
 }
 
-/// One run's tasks.
+/// One run's tasks, in the hands of one leader: what an earlier one tried does not count against the retries.
 #[derive(Debug)]
 pub struct Course {
     tasks: Vec<Task>,
@@ -72,13 +71,6 @@ impl Course {
     pub fn new(tasks: Vec<Task>, retries: u32, delay: Duration) -> Self {
         let n = tasks.len();
         Self { tasks, states: vec![State::Waiting; n], attempts: vec![0; n], retries, delay }
-    }
-
-    /// Goes on counting attempts where an earlier leader of this run was interrupted.
-    pub fn attempted(&mut self, attempts: &BTreeMap<String, u32>) {
-        for (task, n) in self.tasks.iter().zip(&mut self.attempts) {
-            *n = attempts.get(&task.name).copied().unwrap_or(0);
-        }
     }
 
     /// The tasks.
@@ -112,7 +104,7 @@ impl Course {
     fn begin(&mut self, at: usize) -> Next {
         self.states[at] = State::Running;
         self.attempts[at] += 1;
-        Next::Run(at, self.attempts[at])
+        Next::Run(at)
     }
 
     /// What becomes of a waiting task; none while something before it is under way.
@@ -131,11 +123,11 @@ impl Course {
     }
 
     /// The attempt that was running has ended; its next state.
-    pub fn ended(&mut self, at: usize, outcome: Outcome, now: Duration, attempts_of_this_leader: u32) -> State {
+    pub fn ended(&mut self, at: usize, outcome: Outcome, now: Duration) -> State {
         let state = match outcome {
             Outcome::Done => State::Succeeded,
             Outcome::Nothing => State::Skipped,
-            Outcome::Failed if attempts_of_this_leader <= self.retries => State::Retrying(now + self.delay),
+            Outcome::Failed if self.attempts[at] <= self.retries => State::Retrying(now + self.delay),
             Outcome::Failed | Outcome::Refused => State::Failed,
         };
         self.states[at] = state;
@@ -186,14 +178,13 @@ mod tests {
 
     /// Runs to the end; these tasks fail with this outcome. Names in the order in which they were run.
     fn run(course: &mut Course, failing: &[(&str, Outcome)]) -> Vec<String> {
-        let (mut order, mut now, mut tried) = (Vec::new(), S(0), BTreeMap::new());
+        let (mut order, mut now) = (Vec::new(), S(0));
         loop {
             match course.next(now) {
-                Next::Run(at, _) => {
+                Next::Run(at) => {
                     let name = course.tasks()[at].name.clone();
                     let outcome = failing.iter().find(|(f, _)| *f == name).map_or(Outcome::Done, |(_, o)| *o);
-                    let n = tried.entry(name.clone()).and_modify(|n| *n += 1).or_insert(1);
-                    course.ended(at, outcome, now, *n);
+                    course.ended(at, outcome, now);
                     order.push(name);
                 }
                 Next::Wait(until) => now = until,

@@ -5,6 +5,7 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -36,7 +37,7 @@ pub(super) struct Seen {
 }
 
 /// States of runs that had something to do.
-const WORKED: [RunState; 3] = [RunState::Succeeded, RunState::Failed, RunState::Cancelled];
+pub(super) const WORKED: [RunState; 3] = [RunState::Succeeded, RunState::Failed, RunState::Cancelled];
 
 impl Seen {
     /// What the history says.
@@ -66,6 +67,7 @@ impl Seen {
 
     /// When the job is due; in the past: now.
     pub(super) fn next_due(&self, job: &Job, row: Option<&ScheduleRow>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let declared = || job.next_due(row.and_then(|row| row.last_due_at), row.map_or(now, |row| row.first_seen_at), now);
         match &job.schedule {
             Schedule::Manual => None,
             Schedule::Every { interval, only_new_data } => match (self.first, self.last) {
@@ -73,37 +75,32 @@ impl Seen {
                     let age = (last - first).to_std().unwrap_or_default();
                     Some(last + age.clamp(YOUNGEST.min(*interval), *interval))
                 }
-                (_, Some(last)) => Some(last + *interval),
-                _ => Some(row.map_or(now, |row| row.first_seen_at)),
+                (_, Some(last)) if *only_new_data => Some(last + *interval),
+                _ => declared(),
             },
-            Schedule::Cron { .. } => {
-                job.next_due(row.and_then(|row| row.last_due_at), row.map_or(now, |row| row.first_seen_at), now)
-            }
+            Schedule::Cron { .. } => declared(),
         }
     }
 
     /// Whether a job that is due has anything to do.
     pub(super) async fn is_wanted(&mut self, job: &Job, world: &World) -> bool {
         let Schedule::Every { only_new_data: true, .. } = job.schedule else { return true };
-        let models = fingerprint(world).await;
+        let models = fingerprint(&world.models_dir);
         let edited = self.models.replace(models).is_some_and(|before| before != models);
         // What cannot be looked at is run, so that its failure is seen.
         edited || !self.started || self.last_failed || silver::is_behind(world).await.unwrap_or(true)
     }
 }
 
-/// Changes when a model does.
-async fn fingerprint(world: &World) -> u64 {
+/// Changes when a file of a model does.
+fn fingerprint(folder: &Path) -> u64 {
+    let mut files: Vec<_> = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    files.sort();
     let mut hasher = DefaultHasher::new();
-    match world.engine.models(world.models_dir.clone(), &world.streams).await {
-        Ok(models) => {
-            for planned in &models.planned {
-                (&planned.model.name, &planned.model.hash, &planned.model.publish).hash(&mut hasher);
-                planned.model.tests.iter().for_each(|test| test.text.hash(&mut hasher));
-            }
-            models.broken.hash(&mut hasher);
+    for file in files {
+        if let Ok(text) = std::fs::read(&file) {
+            (file, text).hash(&mut hasher);
         }
-        Err(error) => error.to_string().hash(&mut hasher),
     }
     hasher.finish()
 }

@@ -137,8 +137,8 @@ pub trait Engine: Send + Sync {
     /// Runs a model over its sources (pinned; a by-day model's cut to `days`, its output must be of these days) and puts files.
     async fn build(&self, model: &Planned, sources: Vec<Stored>, into: Arc<dyn ObjectStore>) -> Result<Built, EngineError>;
 
-    /// Runs a model's tests over its own table and whatever they mention.
-    async fn check(&self, model: &Planned, tables: Vec<Stored>) -> Result<Vec<TestOutcome>, EngineError>;
+    /// Runs some of a model's tests over its own table and whatever they mention.
+    async fn check(&self, model: &Planned, tests: &[Test], tables: Vec<Stored>) -> Result<Vec<TestOutcome>, EngineError>;
 
     /// The rows of a table, a batch at a time.
     async fn read(&self, table: Stored) -> Result<BoxStream<'static, Result<RecordBatch, EngineError>>, EngineError>;

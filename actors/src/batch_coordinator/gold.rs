@@ -11,6 +11,7 @@ use tributary_core::model::{Materialize, Planned};
 use tributary_core::table::{NewFile, date_text};
 
 use super::engine::Stored;
+use super::lag::{self, Lag, gold_app};
 use super::tables::{Head, Tables};
 use super::task::{Context, Report, TaskError};
 use crate::lake::delta_log::Move;
@@ -20,19 +21,6 @@ const SLICE_ROWS: u64 = 8_000_000;
 
 /// Takes the place of a version: whatever it was, it is not in the table any more.
 const FORGOTTEN: i64 = -1;
-
-/// Application id in a gold table's log: which version of that source is in it.
-pub fn gold_app(model: &Planned, source_id: &str) -> String {
-    format!("gold/{}@{source_id}@{}", model.model.name, model.model.hash.get(..8).unwrap_or_default())
-}
-
-/// What must be built.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Need {
-    Nothing,
-    Days(BTreeSet<i32>),
-    Everything(String),
-}
 
 /// Brings a model's table up to its sources.
 pub(super) async fn run(context: &Context<'_>, planned: &Arc<Planned>) -> Result<Report, TaskError> {
@@ -50,22 +38,24 @@ pub(super) async fn run(context: &Context<'_>, planned: &Arc<Planned>) -> Result
     }
     let by_day = model.materialize == Materialize::ByDay;
     let mut gold = tables.ensure(&name, &model.description, &planned.schema, by_day).await?;
-    let need = match &context.params.days {
-        Some(days) if by_day => Need::Days(days.clone()),
-        _ => need(context, planned, &sources, &gold).await?,
+    let there: Vec<_> = sources.iter().map(|head| (head.pinned.name.as_str(), head.snapshot())).collect();
+    let lag = match (&context.params.days, lag::of_model(planned, &there, gold.snapshot()).await?) {
+        // Days alone would leave the others as they are: as another text of the model made them, or not there.
+        (Some(_), Lag::Everything(why)) => Lag::Everything(why),
+        (Some(days), _) if by_day => Lag::Days(days.clone()),
+        (None, _) if context.params.force => Lag::Everything("asked for with --force".into()),
+        (_, lag) => lag,
     };
-    let need = match need {
-        Need::Days(days) if !by_day => Need::Everything(format!("{} days of its sources changed", days.len())),
-        other => other,
-    };
-    let (days, reason) = match need {
-        Need::Nothing => {
+    // A day that was asked for says nothing about the others.
+    let is_partial = by_day && context.params.days.is_some() && matches!(lag, Lag::Days(_));
+    let (days, reason) = match lag {
+        Lag::Nothing => {
             context.log.info(format!("{name} has everything that its sources have"));
             report.versions_out.insert(name, gold.version());
             return Ok(report);
         }
-        Need::Days(days) => (Some(days), None),
-        Need::Everything(why) => (None, Some(why)),
+        Lag::Days(days) => (Some(days), None),
+        Lag::Everything(why) => (None, Some(why)),
     };
     let files = build(context, planned, &sources, days.as_ref(), &gold, &mut report).await?;
     let goes = |date: Option<i32>| days.as_ref().is_none_or(|days| date.is_some_and(|d| days.contains(&d)));
@@ -73,8 +63,7 @@ pub(super) async fn run(context: &Context<'_>, planned: &Arc<Planned>) -> Result
     let mut moves: Vec<Move> = Vec::new();
     for source in &sources {
         let app = gold_app(planned, &source.pinned.id);
-        // A rebuilt day says nothing about the others.
-        let next = match context.params.days.is_some() && by_day {
+        let next = match is_partial {
             true => gold.txn(&app),
             false => i64::try_from(source.version()).ok(),
         };
@@ -101,38 +90,6 @@ pub(super) async fn run(context: &Context<'_>, planned: &Arc<Planned>) -> Result
         (None, why) => format!("version {version}: {} rows, all built anew: {}", report.rows_out, why.unwrap_or_default()),
     });
     Ok(report)
-}
-
-async fn need(context: &Context<'_>, planned: &Planned, sources: &[Head], gold: &Head) -> Result<Need, TaskError> {
-    if context.params.force {
-        return Ok(Need::Everything("asked for with --force".into()));
-    }
-    let mut days = BTreeSet::new();
-    for source in sources {
-        let Some(since) = gold.txn(&gold_app(planned, &source.pinned.id)).and_then(|v| u64::try_from(v).ok()) else {
-            let first = gold.txns().keys().all(|app| !app.starts_with("gold/"));
-            let why = if first { "the first time" } else { "the model or the identity of a source changed" };
-            return Ok(Need::Everything(why.into()));
-        };
-        if since > source.version() {
-            let why = format!("{} is older than what is in the table", source.pinned.name);
-            return Ok(Need::Everything(why));
-        }
-        if since == source.version() {
-            continue;
-        }
-        match context.world.tables.changed_days(source, since).await? {
-            None => {
-                return Ok(Need::Everything(format!("the log of {} no longer goes back to version {since}", source.pinned.name)));
-            }
-            Some(changes) if changes.redefined => {
-                return Ok(Need::Everything(format!("the columns of {} changed", source.pinned.name)));
-            }
-            Some(changes) if changes.undated => return Ok(Need::Everything(format!("{} changed", source.pinned.name))),
-            Some(changes) => days.extend(changes.days),
-        }
-    }
-    Ok(if days.is_empty() { Need::Nothing } else { Need::Days(days) })
 }
 
 /// Runs the model, some days at a time so that memory does not grow with history.

@@ -32,8 +32,17 @@ const AT_ONCE: usize = 2;
 /// How long runs may take to see that the process ends.
 const LEAVE: Duration = Duration::from_secs(5);
 
+/// What is declared.
+#[derive(Debug, Clone, Default)]
+pub struct Jobs {
+    /// Jobs that can be run.
+    pub jobs: Vec<Job>,
+    /// What is wrong with the other files.
+    pub broken: Vec<String>,
+}
+
 /// Where the jobs come from; called again and again, since files change.
-pub type ReadJobs = Arc<dyn Fn() -> Result<Vec<Job>, String> + Send + Sync>;
+pub type ReadJobs = Arc<dyn Fn() -> Result<Jobs, String> + Send + Sync>;
 
 /// Who leads, and what.
 pub struct Leader {
@@ -43,7 +52,7 @@ pub struct Leader {
     running: HashMap<i64, Running>,
     /// What a leader knows of each job since it leads.
     seen: HashMap<String, due::Seen>,
-    /// What was said of the job files last.
+    /// What was wrong with the files of jobs last.
     complaint: Option<String>,
 }
 
@@ -60,7 +69,7 @@ struct Term {
     renewed: Instant,
     asked: Option<Instant>,
     looked: Option<Instant>,
-    /// What others left has not been taken over yet.
+    /// Runs may be under way that nobody has in hand.
     is_fresh: bool,
 }
 
@@ -120,11 +129,15 @@ impl Leader {
                 _ = stop.wait_for(|stop| *stop) => break TermEnd::Stopped,
                 () = tokio::time::sleep(TICK) => {}
             }
-            match self.step(&mut term).await {
+            // PostgreSQL's own time limits end what it does; a network that swallows everything needs one here.
+            let step = tokio::time::timeout(PATIENCE, self.step(&mut term)).await;
+            match step.unwrap_or_else(|_| Err(LeaderError::Serving(ServingError::no_answer("leading", PATIENCE)))) {
                 Ok(()) => {}
                 Err(LeaderError::Lost { .. }) => break TermEnd::Lost("another coordinator took the lease".into()),
                 Err(LeaderError::Serving(error)) => {
                     term.connection = None;
+                    // A run may have been claimed without our hearing of it.
+                    term.is_fresh = true;
                     if term.renewed.elapsed() > PATIENCE {
                         break TermEnd::Lost(format!("the lease could not be renewed: {error}"));
                     }
@@ -234,15 +247,18 @@ impl Leader {
     }
 
     async fn start(&mut self, connection: &mut PgConnection, lease: &Lease, run: Run) -> Result<(), LeaderError> {
-        let jobs = match (self.jobs)() {
-            Ok(jobs) => jobs,
+        let declared = match (self.jobs)() {
+            Ok(declared) => declared,
             Err(why) => return refuse(connection, lease, run.id, why).await,
         };
-        let Some(job) = jobs.into_iter().find(|job| job.name == run.job || job.aliases.contains(&run.job)) else {
-            let why = format!("there is no job {} any more", run.job);
+        let Some(job) = declared.jobs.into_iter().find(|job| job.is_called(&run.job)) else {
+            let mut why = format!("there is no job {} any more", run.job);
+            if !declared.broken.is_empty() {
+                why = format!("{why}; files of jobs that cannot be read:\n{}", declared.broken.join("\n"));
+            }
             return refuse(connection, lease, run.id, why).await;
         };
-        let which = Which { job: Some(run.job.clone()), before: Some(run.id), limit: 1, ..Which::default() };
+        let which = Which { job: Some(run.job.clone()), states: due::WORKED.to_vec(), before: Some(run.id), limit: 1 };
         let last_started = history::runs(connection, &which).await?.first().and_then(|r| r.started_at);
         let (ending, ended) = watch::channel(None);
         let (id, name) = (run.id, run.job.clone());
@@ -254,20 +270,15 @@ impl Leader {
 
     /// Queues what is due.
     async fn schedule(&mut self, connection: &mut PgConnection, lease: &Lease) -> Result<(), LeaderError> {
-        let jobs = match (self.jobs)() {
-            Ok(jobs) => jobs,
-            Err(why) => {
-                if self.complaint.as_ref() != Some(&why) {
-                    tracing::error!(target: "batch_coordinator", "no job is scheduled until this is mended: {why}");
-                    self.complaint = Some(why);
-                }
-                return Ok(());
-            }
-        };
-        self.complaint = None;
+        let declared = (self.jobs)().unwrap_or_else(|why| Jobs { jobs: Vec::new(), broken: vec![why] });
+        let complaint = (!declared.broken.is_empty()).then(|| declared.broken.join("\n"));
+        if let (Some(why), true) = (&complaint, complaint != self.complaint) {
+            tracing::error!(target: "batch_coordinator", "not scheduled until it is mended: {why}");
+        }
+        self.complaint = complaint;
         let known = history::schedules(connection).await?;
         let now: DateTime<Utc> = serving::now(connection).await?;
-        for job in jobs.iter().filter(|job| job.schedule != Schedule::Manual) {
+        for job in declared.jobs.iter().filter(|job| job.schedule != Schedule::Manual) {
             if self.running.values().any(|r| r.job == job.name) {
                 continue;
             }
@@ -290,7 +301,8 @@ impl Leader {
             *seen = seen.again(connection, &job.name).await?;
         }
         let when = seen.next_due(job, row, now);
-        let row = match row.filter(|row| row.next_due_at == when) {
+        // A paused job's next time is of no use to anybody, and moves on with the clock.
+        let row = match row.filter(|row| row.paused || row.next_due_at == when) {
             Some(row) => row.clone(),
             None => history::see_job(connection, lease, &job.name, job.enabled, when).await?,
         };

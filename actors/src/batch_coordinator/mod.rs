@@ -5,7 +5,8 @@
 //! - [`leader`]: the lease, what is due, who runs. One leader at a time over all instances; what a leader that died had begun, the next
 //!   one finishes. `due`: when, and whether there is anything to do.
 //! - `runner`: one run from its first task to its last; [`course`] decides what comes next, `recorder` writes the history.
-//! - [`silver`], [`gold`], `checks`, `publish`, `maintenance`: what tasks do. `task`: what they are given.
+//! - [`silver`], `gold`, `checks`, `publish`, `maintenance`: what tasks do. `task`: what they are given.
+//! - [`lag`]: what a table has not taken over yet of what it is made from.
 //! - `tables`: tables of the lake, read at one version and committed to.
 //! - [`engine`]: who computes over tables.
 //!
@@ -34,7 +35,8 @@ mod checks;
 pub mod course;
 mod due;
 pub mod engine;
-pub mod gold;
+mod gold;
+pub mod lag;
 pub mod leader;
 mod maintenance;
 mod publish;

@@ -1,12 +1,15 @@
 //! The way from a run to its history: what happened is written down before the run goes on, however long PostgreSQL is away.
 //!
-//! Every write may be repeated, so an error that says nothing about what was committed is answered by writing again. Only a lost lease
-//! ends it: then another leader has the run.
+//! Every write may be repeated, so an error that says nothing about what was committed is answered by writing again. What ends it is a
+//! lost lease (another leader has the run), a run that is gone from the history (PostgreSQL was restored from a dump), or the end of
+//! the process.
 
 use std::time::Duration;
 
 use sqlx::PgConnection;
+use tokio::sync::watch;
 
+use super::runner::Ending;
 use super::task::TaskLog;
 use crate::serving;
 use crate::serving::history::{self, NewLine, PlannedTask, RunState, TaskAttempt, TaskEnd, TaskState, Trigger};
@@ -15,16 +18,26 @@ use crate::serving::lease::{LeaderError, Lease};
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Another leader has the run.
-#[derive(Debug, thiserror::Error)]
-#[error("the lease is lost: another coordinator goes on with the run")]
-pub(super) struct Lost;
+/// Why nothing more can be written of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Lost {
+    /// Another leader has it.
+    #[error("the lease is lost: another coordinator goes on with the run")]
+    Lease,
+    /// PostgreSQL does not know it any more.
+    #[error("the run is no longer in the history; what it has done so far is in the tables, the next run does the rest")]
+    Run,
+    /// The process ends while PostgreSQL is away.
+    #[error("it is left to the next leader")]
+    Left,
+}
 
 /// Writes the history of one run.
 pub(super) struct Recorder {
     url: String,
     lease: Lease,
     run: i64,
+    ending: watch::Receiver<Option<Ending>>,
     connection: Option<PgConnection>,
     /// Whether the last write failed.
     troubled: bool,
@@ -52,8 +65,8 @@ macro_rules! persist {
 }
 
 impl Recorder {
-    pub(super) fn new(url: &str, lease: &Lease, run: i64) -> Self {
-        Self { url: url.to_owned(), lease: lease.clone(), run, connection: None, troubled: false }
+    pub(super) fn new(url: &str, lease: &Lease, run: i64, ending: watch::Receiver<Option<Ending>>) -> Self {
+        Self { url: url.to_owned(), lease: lease.clone(), run, ending, connection: None, troubled: false }
     }
 
     /// The connection, made again after it broke.
@@ -71,14 +84,19 @@ impl Recorder {
                 self.troubled = false;
                 Some(Ok(done))
             }
-            Err(LeaderError::Lost { .. }) => Some(Err(Lost)),
+            Err(LeaderError::Lost { .. }) => Some(Err(Lost::Lease)),
+            Err(LeaderError::Serving(error)) if error.is_about_nothing() => Some(Err(Lost::Run)),
             Err(LeaderError::Serving(error)) => {
                 if !std::mem::replace(&mut self.troubled, true) {
                     tracing::warn!(target: "batch_coordinator", run = self.run, %error, "the history cannot be written; trying until it can");
                 }
                 self.connection = None;
-                tokio::time::sleep(AGAIN).await;
-                None
+                let left = |ending: &Option<Ending>| *ending == Some(Ending::Left);
+                // A sender that is gone counts as a word.
+                match tokio::time::timeout(AGAIN, self.ending.wait_for(left)).await {
+                    Ok(_) => Some(Err(Lost::Left)),
+                    Err(_) => None,
+                }
             }
         }
     }
@@ -130,7 +148,8 @@ impl Recorder {
         };
         match written {
             Ok(()) => Ok(()),
-            Err(LeaderError::Lost { .. }) => Err(Lost),
+            Err(LeaderError::Lost { .. }) => Err(Lost::Lease),
+            Err(LeaderError::Serving(error)) if error.is_about_nothing() => Err(Lost::Run),
             Err(LeaderError::Serving(_)) => {
                 self.connection = None;
                 log.give_back(lines);

@@ -35,10 +35,8 @@ pub(super) async fn take(
         }
         // Where conflicts landed and silver did not, this ends where theirs did.
         let until = seen.filter(|at| *at > from).map_or(newest, |at| at.min(newest));
-        let files = untaken(&bronze.pinned.files, from, until).unwrap_or_else(|error| {
-            context.log.error(format!("{error}; make these days anew: tributary backfill"));
-            Vec::new()
-        });
+        // Going on without them would lose rows that were said to be replayed.
+        let files = untaken(&bronze.pinned.files, from, until).map_err(|error| TaskError::Refused(error.to_string()))?;
         let output = replayed(context, stream, bronze, silver, conflicts, &files).await?;
         let tables = &context.world.tables;
         if !output.conflicts.is_empty() && seen.unwrap_or(0) < until {

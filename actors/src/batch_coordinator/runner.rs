@@ -21,6 +21,8 @@ use super::{World, checks, gold, maintenance, publish, silver};
 use crate::serving::history::{PlannedTask, Run, RunState, TaskEnd, TaskState, Trigger, Versions};
 use crate::serving::lease::Lease;
 
+/// Attempts at a task of one run that may be cut off by the end of their leader.
+const MOST_INTERRUPTED: i32 = 10;
 /// Log lines reach the history this often.
 const LINES: Duration = Duration::from_millis(500);
 
@@ -56,11 +58,11 @@ pub(super) enum Ran {
 impl Runner {
     /// Runs to the end.
     pub(super) async fn go(self) -> Ran {
-        let mut recorder = Recorder::new(&self.world.database_url, &self.lease, self.run.id);
+        let mut recorder = Recorder::new(&self.world.database_url, &self.lease, self.run.id, self.ending.clone());
         match self.run_all(&mut recorder).await {
             Ok(ran) => ran,
-            Err(Lost) => {
-                tracing::warn!(target: "batch_coordinator", run = self.run.id, "another coordinator leads; it goes on with the run");
+            Err(lost) => {
+                tracing::warn!(target: "batch_coordinator", run = self.run.id, "{lost}");
                 Ran::Left
             }
         }
@@ -87,7 +89,6 @@ impl Runner {
         recorder.lay_out(&plan).await?;
         let params = params(&self.run);
         let mut course = Course::new(tasks, self.job.retries, self.job.retry_delay);
-        let mut tried: BTreeMap<usize, u32> = BTreeMap::new();
         let mut said: BTreeMap<usize, String> = BTreeMap::new();
         let mut ending = self.ending.clone();
         loop {
@@ -105,7 +106,7 @@ impl Runner {
                         () = tokio::time::sleep(until.saturating_sub(now)) => {}
                     }
                 }
-                Next::Run(at, _) => {
+                Next::Run(at) => {
                     let task = course.tasks()[at].clone();
                     let attempt = recorder.start(&task.name, at).await?;
                     let bad = bad_models(&course, &models);
@@ -119,7 +120,7 @@ impl Runner {
                         lease: &self.lease,
                         log: log.clone(),
                     };
-                    let mut work = std::pin::pin!(execute(&context, &task));
+                    let mut work = std::pin::pin!(self.attempt(&context, &task, attempt.attempt));
                     let mut stop = std::pin::pin!(stop);
                     let done = loop {
                         tokio::select! {
@@ -149,14 +150,27 @@ impl Runner {
                         self.note_late(recorder, report).await?;
                     }
                     recorder.lines(&log, Some(attempt.attempt)).await?;
-                    let tried = tried.entry(at).or_default();
-                    *tried += 1;
-                    let state = course.ended(at, outcome, begun.elapsed(), *tried);
+                    let state = course.ended(at, outcome, begun.elapsed());
                     recorder.end_task(attempt.id, &task_end(state, done, self.job.retry_delay)).await?;
                 }
             }
         }
         self.conclude(recorder, &course, &said, &log).await
+    }
+
+    /// Does a task, unless its earlier attempts say that it never ends: it would take every next leader down, too.
+    async fn attempt(&self, context: &Context<'_>, task: &Task, attempt: i32) -> Result<Report, TaskError> {
+        let most = i32::try_from(self.job.retries).unwrap_or(i32::MAX).saturating_add(1 + MOST_INTERRUPTED);
+        if attempt > most {
+            return Err(TaskError::Refused(format!(
+                "it was begun {} times and interrupted each time: see why the process ended then (`tributary runs logs {}`, its own log, \
+                 the system's log for memory), then `tributary runs retry {}`",
+                attempt - 1,
+                self.run.id,
+                self.run.id
+            )));
+        }
+        execute(context, task).await
     }
 
     /// Days that were over when the job last ran came back: the run says so.

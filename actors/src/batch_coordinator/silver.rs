@@ -13,6 +13,7 @@ use tributary_core::table::{Pinned, date_text};
 
 use super::World;
 use super::engine::{OffsetRange, SilverInput, SilverOutput, Stored};
+use super::lag;
 use super::replayed;
 use super::tables::{Head, Tables};
 use super::task::{Context, Report, TaskError};
@@ -37,19 +38,6 @@ pub(super) fn conflicts_table(stream: &Stream) -> String {
 
 fn conflicts_app(topic: &str, incarnation: i32, partition: i32) -> String {
     format!("conflicts/{topic}#{incarnation}/{partition}")
-}
-
-/// What silver has yet to take of bronze, by partition.
-fn missing(bronze: &Head, silver: Option<&Head>, topic: &str) -> Vec<OffsetRange> {
-    let mut ranges: Vec<OffsetRange> = ingested(bronze.txns(), topic)
-        .into_iter()
-        .filter_map(|((incarnation, partition), to)| {
-            let from = silver.and_then(|s| s.txn(&silver_app(topic, incarnation, partition))).unwrap_or(0);
-            (from < to).then_some(OffsetRange { incarnation, partition, from, to })
-        })
-        .collect();
-    ranges.sort_unstable_by_key(|r| (r.incarnation, r.partition));
-    ranges
 }
 
 /// Whether there is anything in bronze at all.
@@ -82,7 +70,7 @@ pub(super) async fn is_behind(world: &World) -> Result<bool, TaskError> {
         let behind = match world.tables.head(&silver_table(stream)).await? {
             Some(silver) => {
                 let replayed = silver.txn(&silver_replay_app(&stream.topic)) < bronze.txn(&replay_app(&stream.topic));
-                replayed || !missing(&bronze, Some(&silver), &stream.topic).is_empty()
+                replayed || !lag::of_silver(bronze.snapshot(), Some(silver.snapshot()), &stream.topic).is_empty()
             }
             None => !ingested(bronze.txns(), &stream.topic).is_empty(),
         };
@@ -118,15 +106,14 @@ async fn run(context: &Context<'_>, stream: &Arc<Stream>) -> Result<Report, Task
     let (mut silver, mut conflicts) = open(context, stream).await?;
     let silver_name = silver_table(stream);
     replayed::take(context, stream, &bronze, &mut silver, &mut conflicts, &mut report).await?;
-    let all = missing(&bronze, Some(&silver), &stream.topic);
-    if all.is_empty() {
-        context.log.info(format!("{silver_name} has everything that bronze has"));
-    }
+    let mut has_everything = true;
     loop {
-        let ranges = slice(missing(&bronze, Some(&silver), &stream.topic), &conflicts, &stream.topic);
+        let missing = lag::of_silver(bronze.snapshot(), Some(silver.snapshot()), &stream.topic);
+        let ranges = slice(missing, &conflicts, &stream.topic);
         if ranges.is_empty() {
             break;
         }
+        has_everything = false;
         let output = take(context, stream, &bronze, &silver, &conflicts, &ranges).await?;
         let days: BTreeSet<i32> = output.files.iter().filter_map(|f| f.date).collect();
         land_conflicts(tables, &mut conflicts, &stream.topic, &ranges, &output).await?;
@@ -150,19 +137,22 @@ async fn run(context: &Context<'_>, stream: &Arc<Stream>) -> Result<Report, Task
             days.iter().map(|d| date_text(*d)).take(5).collect::<Vec<_>>().join(" "),
         ));
     }
+    if has_everything {
+        context.log.info(format!("{silver_name} has everything that bronze has"));
+    }
     report.versions_out.insert(silver_name, silver.version());
     Ok(report)
 }
 
-/// Silver and its conflicts, made where they are missing.
+/// Silver and its conflicts, made where they are missing, with every column that the stream declares now.
 async fn open(context: &Context<'_>, stream: &Stream) -> Result<(Head, Head), TaskError> {
     let (silver_schema, conflicts_schema) = context.world.engine.silver_schemas(stream);
     let tables = &context.world.tables;
     let name = silver_table(stream);
     let words = format!("Valid events of {}, each once", stream.name);
-    let silver = tables.ensure(&name, &words, &silver_schema, true).await?;
+    let silver = tables.ensure_columns(&name, &words, &silver_schema).await?;
     let words = format!("Rows of {name} whose id was seen with another event time");
-    let conflicts = tables.ensure(&conflicts_table(stream), &words, &conflicts_schema, true).await?;
+    let conflicts = tables.ensure_columns(&conflicts_table(stream), &words, &conflicts_schema).await?;
     Ok((silver, conflicts))
 }
 

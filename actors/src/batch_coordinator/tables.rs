@@ -7,14 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use deltalake::logstore::LogStoreRef;
 use tokio::sync::Mutex;
 use tributary_core::table::{NewFile, Pinned, TableFile, date_text};
 use url::Url;
 
 use super::engine::Stored;
-use crate::lake::changes::{Changes, changes};
 use crate::lake::delta_log::{Commit, CommitError, DeltaLog, Kind, Move};
 use crate::lake::snapshot::Snapshot;
 use crate::lake::table::{Retention, ensure_table, redefine};
@@ -28,19 +27,19 @@ pub(super) struct Tables {
     lake: Url,
     options: BTreeMap<String, String>,
     retention: Retention,
-    known: Mutex<HashMap<String, Snapshot>>,
+    known: Mutex<HashMap<String, Head>>,
 }
 
 /// A table at one version.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
     pub(super) pinned: Arc<Pinned>,
-    snapshot: Snapshot,
+    snapshot: Arc<Snapshot>,
 }
 
 impl Head {
     fn of(name: &str, snapshot: Snapshot) -> Self {
-        Self { pinned: Arc::new(snapshot.pinned(name)), snapshot }
+        Self { pinned: Arc::new(snapshot.pinned(name)), snapshot: Arc::new(snapshot) }
     }
 
     pub(super) fn version(&self) -> u64 {
@@ -53,6 +52,22 @@ impl Head {
 
     pub(super) fn txns(&self) -> &HashMap<String, i64> {
         self.snapshot.txns()
+    }
+
+    /// What its log says.
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// As the table is now.
+    async fn brought_up_to_date(self) -> Result<Self, LakeError> {
+        if self.snapshot.is_newest().await? {
+            return Ok(self);
+        }
+        let name = self.pinned.name.clone();
+        let mut snapshot = Arc::unwrap_or_clone(self.snapshot);
+        snapshot.refresh().await?;
+        Ok(Self::of(&name, snapshot))
     }
 
     /// For an engine.
@@ -81,20 +96,24 @@ impl Tables {
     pub(super) async fn head(&self, name: &str) -> Result<Option<Head>, LakeError> {
         // The lock is not held while the log is read: another task may look at another table.
         let known = self.known.lock().await.remove(name);
-        let snapshot = match known {
-            Some(mut snapshot) => match snapshot.refresh().await {
-                Ok(_) => Some(snapshot),
-                // The folder may have been replaced by another table: only a fresh look can tell.
+        let head = match known {
+            Some(head) => match head.brought_up_to_date().await {
+                Ok(head) => Some(head),
                 Err(error) => {
                     tracing::debug!(table = name, %error, "looking afresh");
-                    Snapshot::find(&self.store(name)?).await?
+                    self.find(name).await?
                 }
             },
-            None => Snapshot::find(&self.store(name)?).await?,
+            None => self.find(name).await?,
         };
-        let Some(snapshot) = snapshot else { return Ok(None) };
-        self.known.lock().await.insert(name.to_owned(), snapshot.clone());
-        Ok(Some(Head::of(name, snapshot)))
+        if let Some(head) = &head {
+            self.known.lock().await.insert(name.to_owned(), head.clone());
+        }
+        Ok(head)
+    }
+
+    async fn find(&self, name: &str) -> Result<Option<Head>, LakeError> {
+        Ok(Snapshot::find(&self.store(name)?).await?.map(|snapshot| Head::of(name, snapshot)))
     }
 
     /// A table as it is now, made if it is missing. Its columns may be others than these.
@@ -110,13 +129,30 @@ impl Tables {
         }
         let short = name.split_once('.').map_or(name, |(_, short)| short);
         let snapshot = ensure_table(&self.store(name)?, short, description, schema, by_date, self.retention.properties()).await?;
-        self.known.lock().await.insert(name.to_owned(), snapshot.clone());
-        Ok(Head::of(name, snapshot))
+        let head = Head::of(name, snapshot);
+        self.known.lock().await.insert(name.to_owned(), head.clone());
+        Ok(head)
     }
 
-    /// What changed in a table above that version, up to this head; none when its log does not go back so far.
-    pub(super) async fn changed_days(&self, head: &Head, since: u64) -> Result<Option<Changes>, LakeError> {
-        changes(head.snapshot.store(), since, head.version()).await
+    /// The same, with all of these columns: those that it lacks are added, none is taken away.
+    pub(super) async fn ensure_columns(&self, name: &str, description: &str, schema: &SchemaRef) -> Result<Head, CommitError> {
+        let mut head = self.ensure(name, description, schema, true).await?;
+        let has = &head.pinned.schema;
+        let new: Vec<_> = schema.fields().iter().filter(|field| has.field_with_name(field.name()).is_err()).cloned().collect();
+        if new.is_empty() {
+            return Ok(head);
+        }
+        let names: Vec<String> = new.iter().map(|field| field.name().clone()).collect();
+        let all = Schema::new(has.fields().iter().cloned().chain(new).collect::<Vec<_>>());
+        let commit = Commit {
+            based_on: Some(head.version()),
+            moves: vec![Move::rewriter(name, |app| head.txn(app))],
+            metadata: redefine(&head.snapshot, &all, head.pinned.by_date)?,
+            ..Commit::new("ADD COLUMNS", Kind::Replace(None))
+        };
+        self.commit(&mut head, &commit).await?;
+        tracing::info!(target: "batch_coordinator", table = name, columns = names.join(", "), "columns added");
+        Ok(head)
     }
 
     /// A commit that adds files.

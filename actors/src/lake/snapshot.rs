@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use delta_kernel::engine::arrow_conversion::TryIntoArrow;
 use deltalake::DeltaTableError;
 use deltalake::kernel::{Action, Metadata};
@@ -44,7 +45,11 @@ pub struct Snapshot {
     files: BTreeMap<String, TableFile>,
     txns: HashMap<String, i64>,
     committed_ms: Option<i64>,
+    mark: Mark,
 }
+
+/// The log entry of a version as the store has it, if it has it: by this a table is known again that was put in the place of another.
+type Mark = Option<(Option<String>, DateTime<Utc>, u64)>;
 
 /// What log entries add up to, until it is a table.
 #[derive(Default)]
@@ -115,10 +120,11 @@ impl Snapshot {
         if wanted.is_none() {
             state.read_on(store).await?;
         }
-        Self::of(store, state).map(Some)
+        let mark = mark(store, state.next.saturating_sub(1)).await?;
+        Self::of(store, state, mark).map(Some)
     }
 
-    fn of(store: &LogStoreRef, state: State) -> Result<Self, LakeError> {
+    fn of(store: &LogStoreRef, state: State, mark: Mark) -> Result<Self, LakeError> {
         let protocol = state.protocol.unwrap_or((READER, 2));
         let (reader, _) = protocol;
         if reader > READER {
@@ -138,7 +144,20 @@ impl Snapshot {
             files: state.files,
             txns: state.txns,
             committed_ms: state.committed_ms,
+            mark,
         })
+    }
+
+    /// Whether this is the newest version still.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn is_newest(&self) -> Result<bool, LakeError> {
+        let store = &self.store;
+        if mark(store, self.version).await? != self.mark || mark(store, self.version + 1).await?.is_some() {
+            return Ok(false);
+        }
+        Ok(!is_passed_over(store, self.version).await?)
     }
 
     /// Reads what was committed since; says whether there was anything.
@@ -146,6 +165,11 @@ impl Snapshot {
     /// # Errors
     /// When the log cannot be read; then the snapshot is what it was.
     pub async fn refresh(&mut self) -> Result<bool, LakeError> {
+        // Cleaned away behind a checkpoint, or another table under the same name.
+        if mark(&self.store, self.version).await? != self.mark {
+            *self = Self::open(&self.store).await?;
+            return Ok(true);
+        }
         let mut state = State {
             next: self.version + 1,
             protocol: Some(self.protocol),
@@ -158,8 +182,7 @@ impl Snapshot {
         let read = async {
             state.read_on(&store).await?;
             // Nothing follows: unless what followed was cleaned away meanwhile, behind a checkpoint.
-            let hint = listing::hint(&store).await.map_err(|e| delta_error(store.root_url(), e))?;
-            Ok::<_, LakeError>(hint.is_some_and(|hint| hint.version >= state.next))
+            Ok::<_, LakeError>((is_passed_over(&store, state.next - 1).await?, mark(&store, state.next - 1).await?))
         };
         let read = read.await;
         let applied = state.next - 1 - self.version;
@@ -170,7 +193,9 @@ impl Snapshot {
             self.schema = arrow_schema(&store, &metadata)?;
             self.metadata = metadata;
         }
-        if state.protocol != Some(self.protocol) || read? {
+        let (is_passed_over, mark) = read?;
+        self.mark = mark;
+        if state.protocol != Some(self.protocol) || is_passed_over {
             *self = Self::open(&store).await?;
             return Ok(true);
         }
@@ -309,6 +334,21 @@ impl State {
                 _ => {}
             }
         }
+    }
+}
+
+/// Whether the log points to a checkpoint beyond that version.
+async fn is_passed_over(store: &LogStoreRef, version: u64) -> Result<bool, LakeError> {
+    let hint = listing::hint(store).await.map_err(|e| delta_error(store.root_url(), e))?;
+    Ok(hint.is_some_and(|hint| hint.version > version))
+}
+
+async fn mark(store: &LogStoreRef, version: u64) -> Result<Mark, LakeError> {
+    let path = store.log_path().clone().join(format!("{version:020}.json"));
+    match store.object_store(None).head(&path).await {
+        Ok(meta) => Ok(Some((meta.e_tag, meta.last_modified, meta.size))),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(delta_error(store.root_url(), error.into())),
     }
 }
 

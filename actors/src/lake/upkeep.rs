@@ -135,7 +135,11 @@ async fn clean(store: &LogStoreRef, retention: Duration) -> Result<usize, DeltaT
     let Some(newest) = Listing::of_end(store).await?.checkpoints.keys().next_back().copied() else { return Ok(0) };
     let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
     let cutoff = Utc::now().timestamp_millis().saturating_sub(retention);
-    let deleted = cleanup_expired_logs_for(newest, store.as_ref(), cutoff, None).await?;
+    let deleted = match cleanup_expired_logs_for(newest, store.as_ref(), cutoff, None).await {
+        // Another instance cleans the same log.
+        Err(DeltaTableError::ObjectStore { source: object_store::Error::NotFound { .. } }) => 0,
+        deleted => deleted?,
+    };
     let superseded = superseded_checkpoints(&Listing::whole(store).await?);
     let objects = store.object_store(None);
     for path in &superseded {

@@ -42,6 +42,17 @@ impl ServingError {
         move |source| Self { doing, source }
     }
 
+    /// Nothing came back within that time.
+    pub(crate) fn no_answer(doing: &'static str, within: Duration) -> Self {
+        let words = format!("no answer within {within:?}");
+        Self { doing, source: sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, words)) }
+    }
+
+    /// Whether a row that was to be written about is gone.
+    pub(crate) fn is_about_nothing(&self) -> bool {
+        matches!(&self.source, sqlx::Error::Database(error) if error.code().as_deref() == Some("23503"))
+    }
+
     /// Whether no retry mends it: the login, the schema, or the statement itself is wrong.
     pub fn is_permanent(&self) -> bool {
         let sqlx::Error::Database(error) = &self.source else { return matches!(self.source, sqlx::Error::Configuration(_)) };

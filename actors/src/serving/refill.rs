@@ -10,6 +10,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{BooleanArray, RecordBatch};
 use deltalake::logstore::LogStoreRef;
+use futures::TryStreamExt;
 use tributary_core::span::Span;
 use tributary_core::stream::{Measure, Stream};
 use tributary_core::window::{Folder, PartitionDelta};
@@ -84,7 +85,8 @@ pub(super) async fn fold_bronze(
         if !spans.iter().any(|s| may_hold(file, incarnation, s.partition, s.from, s.to)) {
             continue;
         }
-        for rows in read_file(store, file, &columns).await? {
+        let mut batches = read_file(store, file, &columns).await?;
+        while let Some(rows) = batches.try_next().await? {
             let rows =
                 of_incarnation(&rows, incarnation).ok_or_else(|| RefillError::Schema("no topic_incarnation".to_owned()))?;
             let deltas = folder.fold(&rows, spans).map_err(|e| RefillError::Schema(e.to_string()))?;

@@ -21,7 +21,7 @@ use tributary_actors::lake::delta_log::{Commit, CommitError, DeltaLog, Kind, Mov
 use tributary_actors::lake::encoder::Encoder;
 use tributary_actors::lake::files;
 use tributary_actors::lake::offsets::ingest_app;
-use tributary_core::model::Planned;
+use tributary_core::model::{Planned, Test};
 use tributary_core::stream::Stream;
 use tributary_core::table::NewFile;
 
@@ -81,7 +81,7 @@ impl Engine for Rewriter {
         unreachable!()
     }
 
-    async fn check(&self, _: &Planned, _: Vec<Stored>) -> Result<Vec<TestOutcome>, EngineError> {
+    async fn check(&self, _: &Planned, _: &[Test], _: Vec<Stored>) -> Result<Vec<TestOutcome>, EngineError> {
         unreachable!()
     }
 

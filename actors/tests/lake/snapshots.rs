@@ -135,6 +135,24 @@ async fn a_snapshot_follows_the_log_also_over_what_was_cleaned_away_behind_a_che
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_in_the_place_of_another_is_seen_for_what_it_is() {
+    let (table, _) = filled(3).await;
+    let mut snapshot = Snapshot::open(&table.store).await.unwrap();
+    assert!(snapshot.is_newest().await.unwrap());
+    let (before, _log) = filled(5).await;
+    // Its log is longer: what follows is not what follows on ours.
+    std::fs::remove_dir_all(table.root()).unwrap();
+    std::fs::rename(before.root(), table.root()).unwrap();
+    assert!(!snapshot.is_newest().await.unwrap());
+    assert!(snapshot.refresh().await.unwrap());
+    let fresh = Snapshot::open(&table.store).await.unwrap();
+    assert_eq!((snapshot.id(), snapshot.version(), snapshot.files()), (fresh.id(), 5, fresh.files()));
+    std::fs::remove_dir_all(table.root()).unwrap();
+    assert!(!snapshot.is_newest().await.unwrap());
+    assert!(snapshot.refresh().await.is_err(), "there is none any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_wrote_the_checkpoint_the_table_is_the_same() {
     let (table, log) = filled(30).await;
     let by_entries = Snapshot::open(&table.store).await.unwrap();

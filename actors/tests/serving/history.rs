@@ -7,8 +7,8 @@ use futures::future::join_all;
 use tributary_actors::serving::connect;
 use tributary_actors::serving::history::{
     Asked, Enqueued, Level, Lines, NewLine, NewRun, NewTest, Params, PlannedTask, Retried, RunState, TaskEnd, TaskState, Trigger,
-    Which, cancel, claim, durations, end_run, end_task, enqueue, enqueue_due, lay_out, log, log_lines, pass_over, record_tests,
-    retry, run, runs, schedules, see_job, set_paused, start_task, take_over, tasks, tests, to_cancel,
+    Which, cancel, claim, durations, end_run, end_task, enqueue, enqueue_due, forget_missed, lay_out, log, log_lines, pass_over,
+    record_tests, retry, run, runs, schedules, see_job, set_paused, start_task, take_over, tasks, tests, to_cancel,
 };
 
 use crate::lease::{lead, migrated, run_out};
@@ -204,6 +204,14 @@ async fn a_failed_run_is_asked_for_again_from_where_it_failed() {
     assert_eq!((again.params.from_task.as_deref(), again.params.force), (Some("gold"), true));
     assert_eq!(retry(&mut connection, of, "anna").await.unwrap(), Retried::Asked(Enqueued::Active(again.id), from));
     assert_eq!(retry(&mut connection, 4711, "anna").await.unwrap(), Retried::Unknown);
+
+    // An ordinary run finds done what is done: it is asked for as it was.
+    let of = id(enqueue(&mut connection, &new("other")).await.unwrap());
+    claim(&mut connection, &lease, 9).await.unwrap();
+    lay_out(&mut connection, &lease, of, &plan(&["silver", "gold"])).await.unwrap();
+    end_run(&mut connection, &lease, of, RunState::Failed, None).await.unwrap();
+    let Retried::Asked(Enqueued::Run(again), None) = retry(&mut connection, of, "anna").await.unwrap() else { panic!() };
+    assert_eq!(run(&mut connection, again).await.unwrap().unwrap().params, Params::default());
 }
 
 #[tokio::test]
@@ -286,7 +294,16 @@ async fn a_job_is_due_once_per_time_and_not_at_all_while_it_is_paused() {
     assert!(!set_paused(&mut connection, "etl", true, "anna").await.unwrap(), "it is already");
     let paused = see_job(&mut connection, &lease, "etl", true, None).await.unwrap();
     assert_eq!((paused.paused, paused.paused_by.as_deref()), (true, Some("anna")), "whatever its file says");
+    forget_missed(&mut connection, "etl").await.unwrap();
+    assert!(schedules(&mut connection).await.unwrap()[0].last_due_at > Some(due), "what it missed in its pause");
     assert!(set_paused(&mut connection, "etl", false, "ben").await.unwrap());
+    let resumed = schedules(&mut connection).await.unwrap()[0].last_due_at;
+    forget_missed(&mut connection, "etl").await.unwrap();
+    assert_eq!(
+        schedules(&mut connection).await.unwrap()[0].last_due_at,
+        resumed,
+        "nothing is missed by a job that is not paused"
+    );
     assert!(set_paused(&mut connection, "unseen", true, "ben").await.unwrap());
     assert!(!set_paused(&mut connection, "unknown", false, "ben").await.unwrap());
     let names: Vec<String> = schedules(&mut connection).await.unwrap().into_iter().map(|s| s.job).collect();

@@ -136,7 +136,8 @@ pub enum Retried {
     Unknown,
 }
 
-/// Asks for what a run has not done: a new run with the same parameters, from the first task on that did not succeed.
+/// Asks for what a run has not done: a new run with the same parameters. What is done already is found done, and what was mended
+/// meanwhile in an earlier task is taken; a run that does its work whatever is done begins with the first task that did not succeed.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -146,9 +147,12 @@ pub async fn retry(connection: &mut PgConnection, run: i64, by: &str) -> Result<
         return Ok(Retried::Not(old.state));
     }
     let attempts = look::tasks(connection, run).await?;
+    let does_all_again = old.params.force || !old.params.days.is_empty() || old.params.from.is_some();
+    let unfinished = || first_unfinished(&attempts).map(str::to_owned);
     let from = match &old.params.task {
         Some(_) => None,
-        None => first_unfinished(&attempts).map(str::to_owned).or_else(|| old.params.from_task.clone()),
+        None if does_all_again => unfinished().or_else(|| old.params.from_task.clone()),
+        None => old.params.from_task.clone(),
     };
     let params = Params { from_task: from.clone(), ..old.params };
     let new = NewRun {
@@ -187,6 +191,19 @@ pub async fn set_paused(connection: &mut PgConnection, job: &str, paused: bool, 
     .await
     .map_err(ServingError::new(if paused { "pausing a job" } else { "resuming a job" }))?;
     Ok(changed.rows_affected() == 1)
+}
+
+/// Before a paused job is resumed: what it would have done meanwhile is not made up for.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn forget_missed(connection: &mut PgConnection, job: &str) -> Result<(), ServingError> {
+    sqlx::query("UPDATE ops.schedules SET last_due_at = greatest(last_due_at, now()) WHERE job = $1 AND paused")
+        .bind(job)
+        .execute(connection)
+        .await
+        .map_err(ServingError::new("resuming a job"))?;
+    Ok(())
 }
 
 #[cfg(test)]

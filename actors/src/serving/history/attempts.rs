@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::rows::{PlannedTask, TaskAttempt, Versions, json_text, task_columns};
+use super::rows::{FAIL, PlannedTask, TaskAttempt, Versions, json_text, task_columns};
 use super::words::TaskState;
 use crate::serving::ServingError;
 use crate::serving::lease::{LeaderError, Lease};
@@ -231,7 +231,7 @@ pub async fn record_tests(connection: &mut PgConnection, lease: &Lease, run: i64
         .bind(run)
         .bind(&test.model)
         .bind(clean(&test.test))
-        .bind(if test.fails { "fail" } else { "warn" })
+        .bind(if test.fails { FAIL } else { "warn" })
         .bind(test.passed)
         .bind(test.failing_rows)
         .bind(json_text(&sample))

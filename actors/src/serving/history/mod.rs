@@ -17,7 +17,7 @@ mod look;
 mod rows;
 mod words;
 
-pub use ask::{Asked, Enqueued, NewRun, Retried, cancel, enqueue, retry, set_paused};
+pub use ask::{Asked, Enqueued, NewRun, Retried, cancel, enqueue, forget_missed, retry, set_paused};
 pub use attempts::{NewTest, TaskEnd, end_task, lay_out, pass_over, record_tests, start_task};
 pub use lead::{claim, end_run, enqueue_due, see_job, set_trigger, take_over, to_cancel};
 pub use log_lines::{Level, Lines, NewLine, log, log_lines};

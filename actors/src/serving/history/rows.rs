@@ -229,6 +229,16 @@ pub struct ModelTest {
     pub checked_at: DateTime<Utc>,
 }
 
+/// Severity of a test that must hold.
+pub(super) const FAIL: &str = "fail";
+
+impl ModelTest {
+    /// Whether the model's table is not good because of it.
+    pub fn is_broken(&self) -> bool {
+        !self.passed && self.severity == FAIL
+    }
+}
+
 impl FromRow<'_, PgRow> for ModelTest {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {

@@ -41,7 +41,7 @@ impl Shrunk {
         let more = self.days.len().saturating_sub(some.len());
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         format!(
-            "gold.{}: closed days would shrink: {}{more}. Nothing was published; --force publishes it all the same",
+            "gold.{}: closed days would shrink: {}{more}. It stays as it was; `tributary run JOB --task publish --force` publishes it all the same",
             self.table,
             some.join(", ")
         )
@@ -54,10 +54,12 @@ pub(super) async fn check(transaction: &mut PgConnection, staged: &Staged, terms
         return Ok(());
     }
     let published: Vec<(NaiveDate, i64, Option<i64>)> = sqlx::query_as(
-        "SELECT event_date, rows, source_rows FROM ops.published_days \
+        "SELECT event_date, rows, CASE WHEN $2 THEN source_rows END FROM ops.published_days \
          WHERE table_name = $1 AND event_date < (now() AT TIME ZONE 'UTC')::date ORDER BY event_date",
     )
     .bind(&staged.table.name)
+    // Another model has other sources, whose rows say nothing about these.
+    .bind(staged.is_of_same_model())
     .fetch_all(transaction)
     .await
     .map_err(ServingError::new("comparing closed days"))?;

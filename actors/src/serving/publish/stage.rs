@@ -29,6 +29,11 @@ pub(super) struct Staged {
 }
 
 impl Staged {
+    /// Whether the rows that are published are of the same model.
+    pub(super) fn is_of_same_model(&self) -> bool {
+        self.expected.as_ref().is_some_and(|before| before.model_hash == self.version.model_hash)
+    }
+
     /// Copies the rows into a table of this session.
     pub(super) async fn fill(connection: &mut PgConnection, n: usize, from: Publication) -> Result<Self, PublishError> {
         let Publication { table, version, expected, scope, source_rows, mut rows } = from;
