@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use tributary_actors::batch_coordinator::leader::Jobs;
 use tributary_core::job::{self, Job};
 
 use super::output::Usage;
@@ -37,7 +38,13 @@ pub(crate) fn job_files(folder: &Path, may_be_missing: bool) -> Result<Vec<(Stri
     Ok(files(folder, "jobs", may_be_missing)?.unwrap_or_else(builtin))
 }
 
-/// The jobs that a folder declares.
+/// The jobs that a folder declares, and what is wrong with the files that declare none.
+pub(crate) fn each_job(folder: &Path, may_be_missing: bool) -> Result<Jobs> {
+    let (jobs, broken) = job::parse_each(&job_files(folder, may_be_missing)?);
+    Ok(Jobs { jobs, broken: broken.iter().map(ToString::to_string).collect() })
+}
+
+/// The jobs that a folder declares; nothing may be wrong with any of its files.
 pub(crate) fn jobs(folder: &Path, may_be_missing: bool) -> Result<Vec<Job>> {
     let files = job_files(folder, may_be_missing)?;
     Ok(job::parse_all(&files).map_err(|error| Usage(error.to_string()))?)

@@ -127,7 +127,7 @@ fn ended(run: &Run) -> ExitCode {
     match run.state {
         RunState::Succeeded | RunState::Skipped => ExitCode::SUCCESS,
         _ => {
-            eprintln!("what happened: tributary runs show {0} · again from where it failed: tributary runs retry {0}", run.id);
+            eprintln!("what happened: tributary runs show {0} · again: tributary runs retry {0}", run.id);
             ExitCode::FAILURE
         }
     }

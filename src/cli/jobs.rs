@@ -214,6 +214,9 @@ fn set_paused(session: &Session, job: &Job, paused: bool) -> Result<()> {
     let person = session.person();
     let name = &job.name;
     let (changed, active) = with_history(session, async |history| {
+        if !paused && !job.catch_up {
+            history::forget_missed(history.connection(), name).await?;
+        }
         let changed = history::set_paused(history.connection(), name, paused, &person).await?;
         let states = vec![RunState::Queued, RunState::Running];
         let which = history::Which { job: Some(name.clone()), states, limit: 1, ..history::Which::default() };

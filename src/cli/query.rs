@@ -7,14 +7,14 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use futures::StreamExt;
 use tributary_actors::lake::snapshot::Snapshot;
 use tributary_batch::query::{Answer, tables};
 use tributary_batch::{Error, Local, Stored};
-use tributary_core::settings::unit::{Bytes, Kind};
+use tributary_core::settings::unit::{Bytes, Kind, Time};
 
 use super::desk;
 use super::output::Usage;
@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// Memory for the query; beyond it is spilled to disk [default: batch.memory]
     #[arg(long, value_name = "SIZE", value_parser = <Bytes as Kind<u64>>::parse)]
     memory: Option<u64>,
+    /// How long it may take
+    #[arg(long, value_name = "TIME", default_value = "10 min", value_parser = <Time as Kind<Duration>>::parse)]
+    timeout: Duration,
     /// A table at an older version; may be repeated
     #[arg(long, value_name = "TABLE=VERSION", value_parser = at)]
     at: Vec<(String, u64)>,
@@ -74,7 +77,13 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
         let named = tables(&args.sql).map_err(usage)?;
         let pinned = pin(&catalog, &named, &args.at).await?;
         let shown = Shown { output: args.output, out: args.out.as_deref(), limit: args.limit };
-        ask(&engine, &args.sql, pinned, &shown).await
+        let answered = tokio::time::timeout(args.timeout, ask(&engine, &args.sql, pinned, &shown)).await;
+        answered.unwrap_or_else(|_| {
+            bail!(
+                "the query did not end within {}; --timeout gives it more time, --memory more memory",
+                words::duration(args.timeout)
+            )
+        })
     })
 }
 

@@ -129,7 +129,7 @@ fn texts(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>> {
     let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &format));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let cell = |column: usize, row: usize| -> Result<Option<String>> {
-        let is_null = batch.column(column).is_null(row);
+        let is_null = batch.column(column).is_null(row) || batch.column(column).data_type() == &DataType::Null;
         Ok((!is_null).then(|| columns[column].value(row).try_to_string()).transpose()?)
     };
     (0..batch.num_rows()).map(|row| (0..columns.len()).map(|column| cell(column, row)).collect()).collect()

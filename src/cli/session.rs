@@ -97,9 +97,12 @@ impl Session {
         Ok(streams)
     }
 
-    /// The jobs of `batch.jobs_dir`, or those that are compiled in.
+    /// The jobs of `batch.jobs_dir`, or those that are compiled in. A file that is wrong is told, and hides no other job.
     pub(crate) fn jobs(&self) -> Result<Vec<Job>> {
-        declared::jobs(Path::new(&self.settings().batch.jobs_dir), self.loaded.is_default("batch.jobs_dir"))
+        let folder = Path::new(&self.settings().batch.jobs_dir);
+        let declared = declared::each_job(folder, self.loaded.is_default("batch.jobs_dir"))?;
+        declared.broken.iter().for_each(|problem| eprintln!("{problem}\n"));
+        Ok(declared.jobs)
     }
 
     /// The job of that name or alias.

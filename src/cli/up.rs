@@ -90,11 +90,11 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
 
 /// Reads the declared jobs, now and whenever it is called: their files may change while `up` runs.
 fn jobs(session: &Session) -> Result<ReadJobs> {
-    // What is wrong from the first moment on is said before anything starts.
-    session.jobs()?;
     let folder = PathBuf::from(&session.settings().batch.jobs_dir);
     let may_be_missing = session.loaded.is_default("batch.jobs_dir");
-    Ok(Arc::new(move || declared::jobs(&folder, may_be_missing).map_err(|error| format!("{error:#}"))))
+    // What is wrong from the first moment on is said before anything starts.
+    declared::jobs(&folder, may_be_missing)?;
+    Ok(Arc::new(move || declared::each_job(&folder, may_be_missing).map_err(|error| format!("{error:#}"))))
 }
 
 /// The roles that were asked for. Made-up events go to somebody else's Kafka only when somebody asks for them, and into no other stream.

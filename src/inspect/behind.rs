@@ -1,20 +1,18 @@
-//! What a table has not taken over yet of what it is made from, by what its own log says.
-//!
-//! Silver's log holds the next offset of bronze per partition, a gold table's the version of each source, and `ops.published` the
-//! version that PostgreSQL shows. Follows the rules by which the coordinator decides, and decides nothing.
+//! What a table has not taken over yet of what it is made from, in rows and days, for people: the coordinator's own rules
+//! ([`lag`]) over what is in the lake and in PostgreSQL.
 
 use std::collections::BTreeSet;
 
-use crate::words;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
-use tributary_actors::batch_coordinator::gold::gold_app;
-use tributary_actors::lake::changes::changes;
-use tributary_actors::lake::offsets::{SPANS_TAG, first_app, next_offsets, parse_spans, silver_app};
+use tributary_actors::batch_coordinator::lag;
+pub(crate) use tributary_actors::batch_coordinator::lag::Lag;
+use tributary_actors::lake::offsets::{SPANS_TAG, parse_spans, silver_app};
 use tributary_actors::lake::snapshot::Snapshot;
-use tributary_core::model::{Materialize, Planned};
+use tributary_actors::serving::publish::Version;
+use tributary_core::model::Planned;
 use tributary_core::replay::{replay_app, silver_replay_app, untaken};
 use tributary_core::stream::Stream;
 
@@ -58,29 +56,24 @@ impl SilverLag {
 
 /// What silver lacks of bronze.
 pub(crate) fn silver(stream: &Stream, bronze: &Snapshot, silver: Option<&Snapshot>) -> SilverLag {
-    let mut lag = SilverLag::default();
-    for ((incarnation, partition), to) in next_offsets(bronze.txns(), "ingest", &stream.topic) {
-        let taken = silver.and_then(|silver| silver.txn(&silver_app(&stream.topic, incarnation, partition)));
-        let from = taken.or_else(|| bronze.txn(&first_app(&stream.topic, incarnation, partition))).unwrap_or(0);
-        if from < to {
-            lag.ranges.push(Range { incarnation, partition, from, to, rows: 0 });
-        }
-    }
-    lag.ranges.sort_unstable_by_key(|range| (range.incarnation, range.partition));
+    let mut behind = SilverLag::default();
+    let missing = lag::of_silver(bronze, silver, &stream.topic).into_iter();
+    behind.ranges =
+        missing.map(|r| Range { incarnation: r.incarnation, partition: r.partition, from: r.from, to: r.to, rows: 0 }).collect();
     for file in bronze.files().values() {
         let Some(tag) = file.tags.get(SPANS_TAG) else { continue };
-        for range in &mut lag.ranges {
+        for range in &mut behind.ranges {
             for span in parse_spans(tag, range.incarnation).iter().filter(|span| span.partition == range.partition) {
                 let overlap = span.to.min(range.to) - span.from.max(range.from);
                 if overlap > 0 && span.rows > 0 {
                     range.rows += share(span.rows, overlap, span.to - span.from);
-                    lag.days.extend(file.date);
+                    behind.days.extend(file.date);
                 }
             }
         }
     }
-    revived(stream, bronze, silver, &mut lag);
-    lag
+    revived(stream, bronze, silver, &mut behind);
+    behind
 }
 
 /// What replays of dead letters made valid, as far as silver had passed it: the others come to it by their offsets.
@@ -112,66 +105,15 @@ fn share(rows: u64, overlap: i64, length: i64) -> u64 {
     u64::try_from(of).unwrap_or(0)
 }
 
-/// What is to be made anew of a table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Lag {
-    /// Nothing: it has everything.
-    Nothing,
-    /// These days.
-    Days(BTreeSet<i32>),
-    /// All of it, and why.
-    Everything(String),
-}
-
-impl Lag {
-    /// Both together.
-    pub(crate) fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Everything(why), _) | (_, Self::Everything(why)) => Self::Everything(why),
-            (Self::Days(mut days), Self::Days(more)) => {
-                days.extend(more);
-                Self::Days(days)
-            }
-            (Self::Nothing, lag) | (lag, Self::Nothing) => lag,
-        }
-    }
-}
-
 /// What a gold table lacks of its sources; `None` for a source that is not there.
 pub(crate) async fn gold(planned: &Planned, sources: &[(String, Option<Snapshot>)], table: Option<&Snapshot>) -> Result<Lag> {
     let Some(table) = table else { return Ok(Lag::Everything("it is not there yet".into())) };
-    let mut lag = Lag::Nothing;
+    let mut there = Vec::new();
     for (name, source) in sources {
         let Some(source) = source else { return Ok(Lag::Everything(format!("{name} is not there yet"))) };
-        let since = table.txn(&gold_app(planned, source.id())).and_then(|version| u64::try_from(version).ok());
-        let Some(since) = since else {
-            let first = table.txns().keys().all(|app| !app.starts_with("gold/"));
-            let why = if first { "the first time" } else { "the model was edited, or a source was replaced" };
-            return Ok(Lag::Everything(why.into()));
-        };
-        lag = lag.and(between(name, source, since, source.version()).await?);
+        there.push((name.as_str(), source));
     }
-    Ok(match (planned.model.materialize, lag) {
-        (Materialize::Rollup, Lag::Days(days)) => {
-            Lag::Everything(format!("its sources changed in {}", words::plural(days.len() as u64, "day")))
-        }
-        (_, lag) => lag,
-    })
-}
-
-/// What changed in a table above one version, up to another.
-pub(crate) async fn between(name: &str, table: &Snapshot, after: u64, until: u64) -> Result<Lag> {
-    if after > until {
-        return Ok(Lag::Everything(format!("{name} is older than what was taken of it")));
-    }
-    Ok(match changes(table.store(), after, until).await? {
-        None => Lag::Everything(format!("the log of {name} no longer goes back to version {after}")),
-        Some(changes) if changes.redefined => Lag::Everything(format!("the columns of {name} changed")),
-        Some(changes) if changes.undated => Lag::Everything(format!("{name} changed")),
-        Some(changes) if changes.days.is_empty() => Lag::Nothing,
-        Some(changes) => Lag::Days(changes.days),
-    })
+    Ok(lag::of_model(planned, &there, table).await?)
 }
 
 /// What is in a table of PostgreSQL's schema `gold`.
@@ -214,13 +156,14 @@ pub(crate) async fn published(connection: &mut PgConnection) -> sqlx::Result<Vec
 
 /// What PostgreSQL's table lacks of the lake's.
 pub(crate) async fn publication(planned: &Planned, table: Option<&Snapshot>, published: Option<&Published>) -> Result<Lag> {
-    let Some(published) = published else { return Ok(Lag::Everything("it was never published".into())) };
+    // What is not there cannot be published: that it must be built first is said of the table itself.
     let Some(table) = table else { return Ok(Lag::Nothing) };
-    if published.lake_id != table.id() {
-        return Ok(Lag::Everything("the table in the lake is another one".into()));
-    }
-    let since = u64::try_from(published.version).unwrap_or(0);
-    between(&planned.model.table(), table, since, table.version()).await
+    let standing = published.map(|published| Version {
+        lake_id: published.lake_id.clone(),
+        model_hash: published.model_hash.clone(),
+        version: published.version,
+    });
+    Ok(lag::of_publication(planned, table, standing.as_ref()).await?)
 }
 
 #[cfg(test)]
@@ -232,14 +175,5 @@ mod tests {
         assert_eq!(share(47, 50, 50), 47);
         assert_eq!(share(100, 25, 50), 50);
         assert_eq!(share(0, 25, 50), 0);
-    }
-
-    #[test]
-    fn everything_is_more_than_days_and_days_add_up() {
-        let days = |of: &[i32]| Lag::Days(of.iter().copied().collect());
-        assert_eq!(days(&[1]).and(days(&[2])), days(&[1, 2]));
-        assert_eq!(Lag::Nothing.and(days(&[1])), days(&[1]));
-        assert_eq!(days(&[1]).and(Lag::Everything("why".into())), Lag::Everything("why".into()));
-        assert_eq!(Lag::Nothing.and(Lag::Nothing), Lag::Nothing);
     }
 }

@@ -16,7 +16,6 @@ use tributary_core::stream::Stream;
 
 use super::behind::{self, Lag, Published, SilverLag};
 use super::catalog::Catalog;
-use crate::words;
 
 /// What a run is made of.
 pub(crate) struct Forecast<'a> {
@@ -154,21 +153,18 @@ impl Forecast<'_> {
         table: Option<&Snapshot>,
         upstream: Lag,
     ) -> Result<Lag> {
-        let by_day = planned.model.materialize == Materialize::ByDay;
-        if let (Some(days), true) = (&self.days, by_day) {
-            return Ok(Lag::Days(days.clone()));
-        }
-        if self.force {
+        let days = self.days.as_ref().filter(|_| planned.model.materialize == Materialize::ByDay);
+        if self.force && self.days.is_none() {
             return Ok(Lag::Everything("asked for with --force".into()));
         }
         // A source that an earlier task makes is no reason of its own.
         let there: Vec<_> = sources.iter().filter(|(_, source)| source.is_some() || upstream == Lag::Nothing).cloned().collect();
         let own = behind::gold(planned, &there, table).await?;
-        Ok(match (by_day, own.and(upstream)) {
-            (false, Lag::Days(days)) => {
-                Lag::Everything(format!("its sources change in {}", words::plural(days.len() as u64, "day")))
-            }
-            (_, lag) => lag,
+        Ok(match (days, own.and(upstream)) {
+            // Days alone are made anew only where the others are as they should be.
+            (Some(_), Lag::Everything(why)) => Lag::Everything(why),
+            (Some(days), _) => Lag::Days(days.clone()),
+            (None, lag) => lag.as_made(planned.model.materialize),
         })
     }
 

@@ -183,6 +183,14 @@ impl Begin {
                 return Err(NothingOfThatName(format!("realtime.{} {words}", window.table)));
             }
         }
+        if let Some(left) = question.history.and_then(|known| known.published.iter().find(|published| published.is(bare))) {
+            let Published { table_name, model, .. } = left;
+            let words = format!(
+                "gold.{table_name} was published by the model {model}, and no model says any more that it is: no run touches it. \
+                 Bring the model back, or drop it: DROP TABLE gold.{table_name}; DELETE FROM ops.published WHERE table_name = '{table_name}'"
+            );
+            return Err(NothingOfThatName(words));
+        }
         let published = models().filter_map(|model| model.publish.as_ref().map(|table| format!("gold.{table}")));
         let streams = question.streams.iter().flat_map(|s| [format!("silver.{}", s.name), format!("bronze.{}", s.name)]);
         let known: Vec<String> = published.chain(models().filter(|m| !m.hidden).map(Model::table)).chain(streams).collect();

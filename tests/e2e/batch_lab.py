@@ -44,19 +44,21 @@ class BatchLab(Lab):
     def __init__(self, name, settings=(), schedule=False, **more):
         super().__init__(name, settings, **more)
         # Copies: a person edits models while everything runs, and nothing but this program is to begin a run.
-        self.models, self.jobs = self.dir / "models", self.dir / "jobs"
+        self.models, self.jobs, self.streams = self.dir / "models", self.dir / "jobs", self.dir / "streams"
         shutil.copytree(MODELS, self.models)
+        shutil.copytree(ROOT / "streams", self.streams)
         shutil.copytree(ROOT / "jobs", self.jobs)
         for file in self.jobs.glob("*.toml"):
             text = re.sub(r'retry_delay = "[^"]*"', 'retry_delay = "1s"', file.read_text(encoding="utf-8"))
             if not schedule:
                 text = re.sub(r"\[schedule\]\n(?:\w+ = .*\n)*", "", text)
             file.write_text(text, encoding="utf-8")
-        self.settings += [f"batch.models_dir={self.models}", f"batch.jobs_dir={self.jobs}"]
+        self.settings += [f"batch.models_dir={self.models}", f"batch.jobs_dir={self.jobs}", f"streams_dir={self.streams}"]
         self.truths, self.seen_runs = [], set()
 
     def client_env(self, instance="audit"):
-        return {**super().client_env(instance), "TRIBUTARY_MODELS": str(self.models), "TRIBUTARY_JOBS": str(self.jobs)}
+        return {**super().client_env(instance), "TRIBUTARY_MODELS": str(self.models), "TRIBUTARY_JOBS": str(self.jobs),
+                "TRIBUTARY_STREAMS": str(self.streams)}
 
     def start_bronze(self, roles="bronze"):
         """The instance that reads the topic into bronze (and into windows, if its roles say so)."""

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tributary_core::stream::Stream;
 
-use self::compute::Compute;
+use self::compute::{Compute, Models};
 use self::report::{BatchReport, GoldReport, PublishedReport, SilverReport};
 use self::silver::{Counted, Files, Silver};
 use super::finding::{Finding, Kind};
@@ -72,8 +72,20 @@ struct Audit<'a> {
 
 impl Audit<'_> {
     async fn run(mut self) -> BatchReport {
-        self.published().await;
-        self.gold().await;
+        let models = match self.compute {
+            Some(compute) => match compute.models(self.streams).await {
+                Ok(models) => Some(models),
+                Err(error) => {
+                    self.find("gold", Kind::NotChecked, format!("the models cannot be read: {error:#}"));
+                    None
+                }
+            },
+            None => None,
+        };
+        self.published(models.as_ref()).await;
+        if let (Some(compute), Some(models)) = (self.compute, models) {
+            self.gold(compute, models).await;
+        }
         for stream in self.streams {
             self.silver(stream).await;
         }
@@ -95,7 +107,7 @@ impl Audit<'_> {
         }
     }
 
-    async fn published(&mut self) {
+    async fn published(&mut self, models: Option<&Models>) {
         let (false, Some(url)) = (self.request.bronze_only, &self.stores.database_url) else { return };
         let entries = match published::entries(url).await {
             Ok(entries) => entries,
@@ -103,11 +115,12 @@ impl Audit<'_> {
         };
         for entry in entries {
             let found = again(|| published::audit(self.stores, url, &entry)).await;
-            let report = found.unwrap_or_else(|error| PublishedReport {
+            let mut report = found.unwrap_or_else(|error| PublishedReport {
                 state: State::NotProvable,
                 reason: Some(format!("{error:#}")),
                 ..entry.report()
             });
+            report.orphaned = models.is_some_and(|models| entry.is_orphaned(models));
             self.judge_published(&report);
             self.report.published.push(report);
         }
@@ -123,17 +136,12 @@ impl Audit<'_> {
             let detail = format!("is not {model} at version {version}: {missing} rows are missing, {extra} are not its rows");
             self.find(table, Kind::PublishedMismatch, detail);
         }
-        if report.behind {
+        if report.behind && !report.orphaned {
             self.late(table, format!("{model} has changed since version {}, which is published", report.version));
         }
     }
 
-    async fn gold(&mut self) {
-        let Some(compute) = self.compute else { return };
-        let models = match compute.models(self.streams).await {
-            Ok(models) => models,
-            Err(error) => return self.find("gold", Kind::NotChecked, format!("the models cannot be read: {error:#}")),
-        };
+    async fn gold(&mut self, compute: &dyn Compute, models: Models) {
         for (model, problem) in models.broken {
             let table = format!("gold.{model}");
             if matches!(gold::table(self.stores, &table), Ok(Some(_))) {

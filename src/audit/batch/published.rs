@@ -4,6 +4,7 @@
 //! of one published table at a time.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use arrow_array::{Int64Array, StringArray};
@@ -11,12 +12,14 @@ use arrow_schema::Schema;
 use futures::TryStreamExt;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Connection, Row};
+use tributary_core::model::Planned;
 
 use super::super::Stores;
 use super::super::report::State;
 use super::super::{serving, sql};
 use super::bag::Bag;
 use super::canon::{self, Column, Form, Hasher};
+use super::compute::Models;
 use super::gold::{self, Block, SHOWN};
 use super::report::{PublishedReport, RowDifference, RowProblem};
 
@@ -33,6 +36,12 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Whether none of these models is published there. One that is broken may be.
+    pub(super) fn is_orphaned(&self, models: &Models) -> bool {
+        let publishes = |planned: &Arc<Planned>| planned.model.publish.as_ref() == Some(&self.table);
+        !models.planned.iter().any(publishes) && !models.broken.iter().any(|(name, _)| *name == self.model)
+    }
+
     /// A report that says nothing yet.
     pub(super) fn report(&self) -> PublishedReport {
         PublishedReport {

@@ -98,6 +98,8 @@ pub(crate) struct PublishedReport {
     pub(crate) version: u64,
     /// The Delta table has changed since.
     pub(crate) behind: bool,
+    /// No model says any more that it is published there: no run will touch it again.
+    pub(crate) orphaned: bool,
     /// Rows in PostgreSQL.
     pub(crate) rows: u64,
     /// Rows of the Delta table at that version.

@@ -47,7 +47,11 @@ pub(crate) fn render(text: &mut String, batch: &BatchReport, limit: usize) -> fm
         let mark = mark(table.missing + table.extra);
         write!(text, "{mark} {name} in PostgreSQL: {rows} rows, {recounted} in {model} version {}, ", table.version)?;
         write!(text, "missing={} extra={}", table.missing, table.extra)?;
-        writeln!(text, "{}", yet(table.behind, "a newer version is to come"))?;
+        let yet = match table.orphaned {
+            true => yet(true, "no model is published there any more: drop it, or bring the model back"),
+            false => yet(table.behind, "a newer version is to come"),
+        };
+        writeln!(text, "{yet}")?;
         differences(text, &table.differences, limit)?;
     }
     Ok(())

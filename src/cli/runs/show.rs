@@ -24,7 +24,7 @@ pub(super) async fn show(history: &mut History, id: i64, as_json: bool) -> Resul
     output::print(&text(&run, &tasks, &tests, Utc::now()))?;
     match run.state {
         RunState::Failed | RunState::Cancelled => {
-            eprintln!("what it said: tributary runs logs {id} · again from where it failed: tributary runs retry {id}");
+            eprintln!("what it said: tributary runs logs {id} · again: tributary runs retry {id}");
         }
         RunState::Queued | RunState::Running => {
             eprintln!("what it says: tributary runs logs {id} -f · end it: tributary runs cancel {id}")
