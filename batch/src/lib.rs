@@ -14,6 +14,7 @@ pub mod build;
 pub mod checks;
 pub mod compact;
 mod error;
+mod memory;
 pub mod models;
 mod pinned;
 pub mod query;

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,7 +13,6 @@ use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaPr
 use datafusion::common::plan_datafusion_err;
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -24,6 +22,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::pinned::PinnedTable;
 pub use crate::silver::Stored;
 use crate::spill::SpillFolder;
@@ -31,8 +30,6 @@ use crate::yielding::YieldingJoins;
 
 /// The catalog that tables are in; nobody has to write it.
 const CATALOG: &str = "lake";
-/// Who is named when memory runs out.
-const LARGEST_CONSUMERS: NonZero<usize> = NonZero::<usize>::MIN.saturating_add(2);
 
 /// What a [`Local`] may use.
 #[derive(Debug, Clone)]
@@ -82,9 +79,8 @@ impl Local {
             .map_err(|e| failed("threads for batch work", e))?;
         let above = &limits.spill_dir;
         let spill = SpillFolder::new(above).map_err(|e| failed(&format!("a folder to spill into in {}", above.display()), e))?;
-        let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory), LARGEST_CONSUMERS);
         let base = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(pool))
+            .with_memory_pool(memory::pool(limits.memory))
             .with_disk_manager_builder(
                 DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill.path().to_owned()])),
             )

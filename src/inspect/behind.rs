@@ -156,14 +156,11 @@ pub(crate) async fn published(connection: &mut PgConnection) -> sqlx::Result<Vec
 
 /// What PostgreSQL's table lacks of the lake's.
 pub(crate) async fn publication(planned: &Planned, table: Option<&Snapshot>, published: Option<&Published>) -> Result<Lag> {
+    let Some(published) = published else { return Ok(Lag::Everything("it was never published".into())) };
     // What is not there cannot be published: that it must be built first is said of the table itself.
     let Some(table) = table else { return Ok(Lag::Nothing) };
-    let standing = published.map(|published| Version {
-        lake_id: published.lake_id.clone(),
-        model_hash: published.model_hash.clone(),
-        version: published.version,
-    });
-    Ok(lag::of_publication(planned, table, standing.as_ref()).await?)
+    let Published { lake_id, model_hash, version, .. } = published.clone();
+    Ok(lag::of_publication(planned, table, Some(&Version { lake_id, model_hash, version })).await?)
 }
 
 #[cfg(test)]

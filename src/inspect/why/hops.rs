@@ -15,7 +15,7 @@ use crate::inspect::behind;
 const NEWEST_FILES: usize = 64;
 
 impl Hop {
-    fn new(store: &'static str, name: &str) -> Self {
+    pub(super) fn new(store: &'static str, name: &str) -> Self {
         Self {
             store,
             name: name.to_owned(),

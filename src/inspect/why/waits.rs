@@ -63,7 +63,7 @@ pub(super) fn waits(question: &Question<'_>, hops: &[Hop], now: DateTime<Utc>) -
         waits.push(Wait { what: "no job makes gold tables".into(), command: None });
         return waits;
     };
-    runs(known, job, is_behind, &mut waits);
+    runs(known, job, hops, is_behind, &mut waits);
     if is_behind || known.lease.as_ref().is_none_or(|held| !held.alive) {
         to_come(known, job, now, &mut waits);
     }
@@ -90,7 +90,7 @@ fn failed_tests(known: &Known, hops: &[Hop], waits: &mut Vec<Wait>) {
 }
 
 /// What runs now, and what failed last.
-fn runs(known: &Known, job: &Job, is_behind: bool, waits: &mut Vec<Wait>) {
+fn runs(known: &Known, job: &Job, hops: &[Hop], is_behind: bool, waits: &mut Vec<Wait>) {
     let of_job = || known.runs.iter().filter(|run| job.is_called(&run.job));
     for run in of_job().filter(|run| !run.state.is_over()) {
         waits.push(Wait::for_command(
@@ -100,12 +100,18 @@ fn runs(known: &Known, job: &Job, is_behind: bool, waits: &mut Vec<Wait>) {
     }
     let last: Option<&Run> = of_job().find(|run| run.state.is_over() && run.state != RunState::Skipped);
     if let Some(run) = last.filter(|run| run.state == RunState::Failed || (is_behind && run.state == RunState::Cancelled)) {
-        let said = run.message.as_deref().and_then(|words| words.lines().next()).unwrap_or_default();
+        let said = run.message.as_deref().map_or("", |words| about(words, hops));
         waits.push(Wait::for_command(
             format!("the last run of {}, run {}, {}: {said}", job.name, run.id, run.state),
-            format!("tributary runs show {0} · tributary runs retry {0}", run.id),
+            format!("tributary runs show {0}, and once it is mended tributary runs retry {0}", run.id),
         ));
     }
+}
+
+/// The line of what a run said that is about one of these tables, else its first one.
+fn about<'w>(words: &'w str, hops: &[Hop]) -> &'w str {
+    let names = |line: &&str| hops.iter().any(|hop| line.contains(&hop.name));
+    words.lines().find(names).or_else(|| words.lines().next()).unwrap_or_default()
 }
 
 /// When it goes on by itself, and why it may not.
@@ -226,6 +232,14 @@ mod tests {
     }
 
     #[test]
+    fn of_what_a_run_said_the_line_about_this_table_counts() {
+        let hops = [Hop::new("gold", "gold.kpi_dau")];
+        let words = "other: bad.sql, line 3: gold.other: no\n  |\npublish: gold.kpi_dau stays as it is";
+        assert_eq!(about(words, &hops), "publish: gold.kpi_dau stays as it is");
+        assert_eq!(about("first\nsecond", &hops), "first");
+    }
+
+    #[test]
     fn what_has_everything_waits_for_nothing() {
         let hops =
             [hop("postgresql", "gold.a", Behind::Table(Lag::Nothing)), hop("silver", "silver.user_events", Behind::Rows(0))];
@@ -263,7 +277,11 @@ mod tests {
         let commands: Vec<String> = asked(&known, &hops).into_iter().filter_map(|wait| wait.command).collect();
         assert_eq!(
             commands,
-            ["tributary runs show 7", "tributary runs logs 9 -f", "tributary runs show 7 · tributary runs retry 7"]
+            [
+                "tributary runs show 7",
+                "tributary runs logs 9 -f",
+                "tributary runs show 7, and once it is mended tributary runs retry 7"
+            ]
         );
     }
 
