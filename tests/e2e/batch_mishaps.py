@@ -121,7 +121,10 @@ class Mishaps:
 
     def tests_of_everything(self):
         """A test of all rows is asked about all of them, also when one day alone is new or no row changed."""
-        self.write("by_page", model((*PAGES, "test: row_count(min=9)", "test: unique(event_date, page)"), BY_PAGE))
+        self.write("by_page", model(PAGES, BY_PAGE))
+        self.good_run()
+        rows = DeltaTable(str(self.lab.lake / "gold" / "by_page")).count()
+        self.write("by_page", model((*PAGES, f"test: row_count(min={rows})", "test: unique(event_date, page)"), BY_PAGE))
         self.good_run()
         self.more(days_ago=2)
         self.good_run()
@@ -209,12 +212,14 @@ after = "models"
         self.well("a new column")
 
     def lost_history(self):
-        """The row of a run under way is gone (a dump was restored): the job is not held up."""
-        self.more()
-        run = self.lab.queue()
-        with self.lab.postgres.connect() as connection:
-            connection.execute("DELETE FROM ops.runs WHERE id = %s", [run])
-        self.lab.seen_runs.discard(run)
+        """The rows of runs under way are gone (a dump was restored): nothing is held up, however often it happens."""
+        for _ in range(2):
+            self.more()
+            run = self.lab.queue()
+            wait_for(f"run {run} is under way", lambda: self.lab.state(run) == "running", 30, every=0.005)
+            with self.lab.postgres.connect() as connection:
+                connection.execute("DELETE FROM ops.runs WHERE id = %s", [run])
+            self.lab.seen_runs.discard(run)
         self.well("a run that is gone from the history")
 
     def lost_answer(self):
