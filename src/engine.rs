@@ -11,9 +11,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::ObjectStore;
-use tributary_actors::batch_coordinator::engine::{
-    Built, Engine, EngineError, Models, SilverInput, SilverOutput, Stored, TestOutcome,
-};
+use tributary_actors::engine::{Engine, EngineError, Models, SilverInput, Stored};
 use tributary_batch::silver::{self, SilverError, SilverOptions};
 use tributary_batch::writer::WriterOptions;
 use tributary_batch::{Error, Limits, Local};
@@ -21,6 +19,7 @@ use tributary_core::model::{Planned, Test};
 use tributary_core::settings::Batch;
 use tributary_core::stream::Stream;
 use tributary_core::table::NewFile;
+use tributary_core::work::{Built, SilverOutput, TestOutcome};
 
 /// Computes in this process.
 #[derive(Debug)]
@@ -90,54 +89,26 @@ impl Engine for LocalEngine {
 
     async fn silver(&self, input: SilverInput) -> Result<SilverOutput, EngineError> {
         let SilverInput { stream, bronze, ranges, silver, conflicts } = input;
-        let ranges = ranges.into_iter().map(|r| silver::OffsetRange {
-            incarnation: r.incarnation,
-            partition: r.partition,
-            from: r.from,
-            to: r.to,
-        });
-        let input = silver::SilverInput {
-            stream,
-            bronze: stored(bronze),
-            ranges: ranges.collect(),
-            silver: stored(silver),
-            conflicts: stored(conflicts),
-        };
+        let input =
+            silver::SilverInput { stream, bronze: stored(bronze), ranges, silver: stored(silver), conflicts: stored(conflicts) };
         let options = SilverOptions {
             threads: self.limits.threads,
             memory_bytes: self.limits.memory as u64,
             target_file_bytes: usize::try_from(self.limits.target_file_bytes).unwrap_or(usize::MAX),
         };
-        let done = silver::silver(input, options).await.map_err(|e| match e {
+        silver::silver(input, options).await.map_err(|e| match e {
             SilverError::Refused(text) => EngineError::Refused(text),
             other => EngineError::Failed(other.to_string()),
-        })?;
-        Ok(SilverOutput {
-            files: done.files,
-            conflicts: done.conflicts,
-            rows_read: done.rows_read,
-            rows_kept: done.rows_kept,
-            duplicates: done.duplicates,
-            rows_in_conflict: done.rows_in_conflict,
-            rejected: done.rejected,
         })
     }
 
     async fn build(&self, model: &Planned, sources: Vec<Stored>, into: Arc<dyn ObjectStore>) -> Result<Built, EngineError> {
         let sources = sources.into_iter().map(stored).collect();
-        let built = self.local.build(model, sources, into).await.map_err(error)?;
-        Ok(Built { files: built.files, rows_read: built.rows_read })
+        self.local.build(model, sources, into).await.map_err(error)
     }
 
     async fn check(&self, model: &Planned, tests: &[Test], tables: Vec<Stored>) -> Result<Vec<TestOutcome>, EngineError> {
-        let outcomes = self.local.check(model, tests, tables.into_iter().map(stored).collect()).await.map_err(error)?;
-        let outcome = |o: tributary_batch::checks::TestOutcome| TestOutcome {
-            test: o.test,
-            failing_rows: o.failing_rows,
-            sample: o.sample,
-            error: o.error,
-        };
-        Ok(outcomes.into_iter().map(outcome).collect())
+        self.local.check(model, tests, tables.into_iter().map(stored).collect()).await.map_err(error)
     }
 
     async fn read(&self, table: Stored) -> Result<BoxStream<'static, Result<RecordBatch, EngineError>>, EngineError> {

@@ -9,6 +9,8 @@
 //! - [`offset_ledger`]: what is durable, what lags, what stalls.
 //! - [`pipeline`]: these rooms together, the unit of restart. [`line`]: one stream and its stores, what pipelines are made from.
 //! - [`supervisor`]: keeps pipelines running, and a leg that stalls from holding up the other.
+//! - [`batch_coordinator`]: bronze to silver to gold to PostgreSQL, and maintenance. [`engine`]: what it asks of whoever computes over
+//!   tables.
 //! - [`decisions`]: what a person says when the pipeline will not go on by itself. [`repair`]: what a person does about wrong numbers.
 //! - [`kafka`], [`lake`], [`serving`]: the stores' clients. [`room`], [`sink`], [`progress`], [`board`],
 //!   [`telemetry`]: what rooms share.
@@ -19,6 +21,7 @@ pub mod batch_coordinator;
 pub mod board;
 pub mod decisions;
 pub mod delta_writer;
+pub mod engine;
 pub mod gate;
 pub mod generator;
 pub mod kafka;

@@ -19,20 +19,12 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 use tributary_core::model::{Materialize, Model, Planned};
 use tributary_core::table::{DATE_COLUMN, NewFile, date_text};
+use tributary_core::work::Built;
 
 use crate::error::{Error, Result};
 use crate::models::types::fit;
 use crate::session::{Local, Stored};
 use crate::writer::{TableWriter, WriteError, WriterOptions};
-
-/// What a run gave.
-#[derive(Debug, Clone, Default)]
-pub struct Built {
-    /// Files that are in the store, and in no log.
-    pub files: Vec<NewFile>,
-    /// Rows of the sources, as far as their statistics say.
-    pub rows_read: u64,
-}
 
 impl From<WriteError> for Error {
     fn from(error: WriteError) -> Self {

@@ -5,6 +5,7 @@
 
 use futures::StreamExt;
 use tributary_core::model::{Check, Model, Planned, Test};
+use tributary_core::work::TestOutcome;
 
 use crate::error::Result;
 use crate::models::sql;
@@ -13,19 +14,6 @@ use crate::session::{Local, Stored};
 
 /// Rows shown to a person.
 const SAMPLE_ROWS: usize = 5;
-
-/// How a test went.
-#[derive(Debug, Clone)]
-pub struct TestOutcome {
-    /// The test.
-    pub test: Test,
-    /// Rows that break it; none: it holds.
-    pub failing_rows: u64,
-    /// Some of them, for a person.
-    pub sample: Vec<String>,
-    /// It could not be run.
-    pub error: Option<String>,
-}
 
 /// The tables that a model's tests read beside its own; sorted, each once.
 pub(crate) fn tables(model: &Model) -> Vec<String> {

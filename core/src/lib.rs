@@ -12,7 +12,8 @@
 //! - [`replay`]: which rows became valid afterwards, and who has taken them over.
 //! - [`traffic`]: the generator's model of users, and the truth about what it made.
 //! - [`settings`]: every setting, its default and where its value came from.
-//! - [`table`], [`model`], [`job`]: what batch work is about: a table at one version, a SELECT that makes one, what is done when.
+//! - [`table`], [`model`], [`job`]: what batch work is about: a table at one version, a SELECT that makes one, what is done when. [`work`]:
+//!   what whoever coordinates and whoever computes tell each other.
 //! - [`file_stats`]: what Delta's log says of a data file.
 //! - [`metric`]: the one list of metric names.
 
@@ -31,3 +32,4 @@ pub mod stream;
 pub mod table;
 pub mod traffic;
 pub mod window;
+pub mod work;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sqlx::{Connection, PgConnection};
-use tributary_actors::batch_coordinator::{self, engine};
 use tributary_actors::serving::lease::{self, Held};
 use tributary_actors::serving::{self, ServingError};
+use tributary_actors::{batch_coordinator, engine};
 use tributary_batch::models::Models;
 use tributary_batch::{Limits, Local};
 use tributary_core::job::{Job, Task};

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use sqlx::PgConnection;
 use tributary_core::model::{Materialize, Planned, Severity, Test};
 
-use super::engine::{Stored, TestOutcome};
 use super::lag::{self, Lag};
 use super::tables::Head;
 use super::task::{Context, Report, TaskError};
+use crate::engine::Stored;
 use crate::serving;
 use crate::serving::history::{self, NewTest};
 use crate::serving::tested::{self, Tested};
+use tributary_core::work::TestOutcome;
 
 /// Tests every model whose table is another one than it was when it passed.
 pub(super) async fn run(context: &Context<'_>) -> Result<Report, TaskError> {

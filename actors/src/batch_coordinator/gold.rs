@@ -10,10 +10,10 @@ use std::sync::Arc;
 use tributary_core::model::{Materialize, Planned};
 use tributary_core::table::{NewFile, date_text};
 
-use super::engine::Stored;
 use super::lag::{self, Lag, gold_app};
 use super::tables::{Head, Tables};
 use super::task::{Context, Report, TaskError};
+use crate::engine::Stored;
 use crate::lake::delta_log::Move;
 
 /// Rows of sources that one query reads at most, but for a day that has more.

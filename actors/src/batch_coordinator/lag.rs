@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use tributary_core::model::{Materialize, Planned};
 
-use super::engine::OffsetRange;
 use crate::lake::LakeError;
 use crate::lake::changes::changes;
 use crate::lake::offsets::{first_app, ingested, silver_app};
 use crate::lake::snapshot::Snapshot;
 use crate::serving::publish::Version;
+use tributary_core::work::OffsetRange;
 
 /// What is to be made anew of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

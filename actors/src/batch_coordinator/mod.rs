@@ -8,7 +8,7 @@
 //! - [`silver`], `gold`, `checks`, `publish`, `maintenance`: what tasks do. `task`: what they are given.
 //! - [`lag`]: what a table has not taken over yet of what it is made from.
 //! - `tables`: tables of the lake, read at one version and committed to.
-//! - [`engine`]: who computes over tables.
+//! - [`crate::engine`]: who computes over tables.
 //!
 //! No status is trusted: every step looks at what its output's own log says is in it, so that a step which is repeated finds nothing to
 //! do, and a step that was forgotten is done by the next run.
@@ -26,15 +26,14 @@ use tokio::sync::watch;
 use tributary_core::settings::Settings;
 use tributary_core::stream::Stream;
 
-use self::engine::Engine;
 use self::leader::{Leader, ReadJobs};
 use self::tables::Tables;
+use crate::engine::Engine;
 use crate::lake::{self, LakeError};
 
 mod checks;
 pub mod course;
 mod due;
-pub mod engine;
 mod gold;
 pub mod lag;
 pub mod leader;

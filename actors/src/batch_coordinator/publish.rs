@@ -12,10 +12,10 @@ use sqlx::PgConnection;
 use tributary_core::model::{Materialize, Planned};
 
 use super::checks::examine;
-use super::engine::Stored;
 use super::lag::{self, Lag};
 use super::tables::Head;
 use super::task::{Context, Report, TaskError, chain};
+use crate::engine::Stored;
 use crate::serving;
 use crate::serving::history;
 use crate::serving::publish::{self, Publication, PublishError, Scope, Shrunk, Standing, Table, Terms, Version};

@@ -10,11 +10,12 @@ use tributary_core::replay::{Untaken, replay_app, silver_replay_app, untaken};
 use tributary_core::stream::Stream;
 use tributary_core::table::Pinned;
 
-use super::engine::{OffsetRange, SilverInput, SilverOutput, Stored};
 use super::tables::{Head, Tables};
 use super::task::{Context, Report, TaskError};
+use crate::engine::{SilverInput, Stored};
 use crate::lake::delta_log::Move;
 use crate::lake::offsets::silver_app;
+use tributary_core::work::{OffsetRange, SilverOutput};
 
 /// Takes rows that became valid after silver had passed them. Those that it has not passed come to it by their offsets.
 pub(super) async fn take(

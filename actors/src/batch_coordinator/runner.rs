@@ -14,10 +14,10 @@ use tokio::sync::watch;
 use tributary_core::job::{Job, ModelSources, Task, TaskError as JobError, Work};
 
 use super::course::{Course, Next, Outcome, State, choose};
-use super::engine::Models;
 use super::recorder::{Lost, Recorder};
 use super::task::{Context, Params, Report, TaskError, TaskLog};
 use super::{World, checks, gold, maintenance, publish, silver};
+use crate::engine::Models;
 use crate::serving::history::{PlannedTask, Run, RunState, TaskEnd, TaskState, Trigger, Versions};
 use crate::serving::lease::Lease;
 

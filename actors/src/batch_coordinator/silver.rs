@@ -12,13 +12,14 @@ use tributary_core::stream::Stream;
 use tributary_core::table::{Pinned, date_text};
 
 use super::World;
-use super::engine::{OffsetRange, SilverInput, SilverOutput, Stored};
 use super::lag;
 use super::replayed;
 use super::tables::{Head, Tables};
 use super::task::{Context, Report, TaskError};
+use crate::engine::{SilverInput, Stored};
 use crate::lake::delta_log::Move;
 use crate::lake::offsets::{SPANS_TAG, ingested, parse_spans, silver_app};
+use tributary_core::work::{OffsetRange, SilverOutput};
 
 /// Offsets of one slice: what is held in memory is bounded by a day, this bounds what a crash throws away.
 const SLICE_ROWS: i64 = 20_000_000;

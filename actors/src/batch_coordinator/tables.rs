@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tributary_core::table::{NewFile, Pinned, TableFile, date_text};
 use url::Url;
 
-use super::engine::Stored;
+use crate::engine::Stored;
 use crate::lake::delta_log::{Commit, CommitError, DeltaLog, Kind, Move};
 use crate::lake::snapshot::Snapshot;
 use crate::lake::table::{Retention, ensure_table, redefine};

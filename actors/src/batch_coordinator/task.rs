@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 
 use super::World;
-use super::engine::{EngineError, Models};
+use crate::engine::{EngineError, Models};
 use crate::lake::LakeError;
 use crate::lake::delta_log::CommitError;
 use crate::serving::ServingError;

@@ -14,9 +14,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use tributary_actors::batch_coordinator::engine::{
-    Built, Engine, EngineError, Models, SilverInput, SilverOutput, Stored, TestOutcome,
-};
+use tributary_actors::engine::{Engine, EngineError, Models, SilverInput, Stored};
 use tributary_actors::lake::delta_log::{Commit, CommitError, DeltaLog, Kind, Move};
 use tributary_actors::lake::encoder::Encoder;
 use tributary_actors::lake::files;
@@ -24,6 +22,7 @@ use tributary_actors::lake::offsets::ingest_app;
 use tributary_core::model::{Planned, Test};
 use tributary_core::stream::Stream;
 use tributary_core::table::NewFile;
+use tributary_core::work::{Built, SilverOutput, TestOutcome};
 
 use super::payments::{TOPIC, batch};
 use super::probe::span;

@@ -22,7 +22,8 @@ use object_store::ObjectStore;
 use tokio::runtime::Handle;
 use tributary_core::batch::{RESERVED_COLUMNS, schema as bronze_schema, timestamp_type};
 use tributary_core::stream::Stream;
-use tributary_core::table::{NewFile, Pinned, TableFile, date_text};
+use tributary_core::table::{Pinned, TableFile, date_text};
+use tributary_core::work::{OffsetRange, SilverOutput};
 
 use self::bronze::Ranges;
 use self::ids::Keys;
@@ -53,19 +54,6 @@ pub struct Stored {
     pub store: Arc<dyn ObjectStore>,
 }
 
-/// Offsets of one Kafka partition: `[from, to)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OffsetRange {
-    /// Which topic of that name.
-    pub incarnation: i32,
-    /// Kafka partition.
-    pub partition: i32,
-    /// First offset.
-    pub from: i64,
-    /// Next offset.
-    pub to: i64,
-}
-
 /// What silver is made from.
 #[derive(Debug, Clone)]
 pub struct SilverInput {
@@ -79,25 +67,6 @@ pub struct SilverInput {
     pub silver: Stored,
     /// Where conflicts go.
     pub conflicts: Stored,
-}
-
-/// What silver is to take over.
-#[derive(Debug, Clone, Default)]
-pub struct SilverOutput {
-    /// New files of silver.
-    pub files: Vec<NewFile>,
-    /// New files of the conflicts table.
-    pub conflicts: Vec<NewFile>,
-    /// Rows of bronze in the ranges, whatever their status.
-    pub rows_read: u64,
-    /// Rows in `files`.
-    pub rows_kept: u64,
-    /// Valid rows that were there already.
-    pub duplicates: u64,
-    /// Rows in `conflicts`.
-    pub rows_in_conflict: u64,
-    /// Rows that are not valid.
-    pub rejected: u64,
 }
 
 /// How to make silver.

@@ -19,7 +19,7 @@ use super::delta_log::{Commit, CommitError, DeltaLog, Kind, Move};
 use super::files::{add_new, remove};
 use super::offsets::SPANS_TAG;
 use super::snapshot::Snapshot;
-use crate::batch_coordinator::engine::{Engine, EngineError, Stored};
+use crate::engine::{Engine, EngineError, Stored};
 
 /// A day of very many files takes several rounds, each of which leaves fewer.
 const ROUNDS: u32 = 8;

@@ -16,6 +16,7 @@ use object_store::ObjectStore;
 use tributary_core::model::{Planned, Test};
 use tributary_core::stream::Stream;
 use tributary_core::table::{NewFile, Pinned};
+use tributary_core::work::{Built, OffsetRange, SilverOutput, TestOutcome};
 
 /// A pinned table and the store that is rooted at it.
 #[derive(Debug, Clone)]
@@ -37,19 +38,6 @@ pub enum EngineError {
     Failed(String),
 }
 
-/// Offsets of one Kafka partition that silver is to take: `[from, to)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OffsetRange {
-    /// Which topic of that name.
-    pub incarnation: i32,
-    /// Kafka partition.
-    pub partition: i32,
-    /// First offset.
-    pub from: i64,
-    /// Next offset.
-    pub to: i64,
-}
-
 /// What silver is made from.
 #[derive(Debug, Clone)]
 pub struct SilverInput {
@@ -63,54 +51,6 @@ pub struct SilverInput {
     pub silver: Stored,
     /// Where conflicts go.
     pub conflicts: Stored,
-}
-
-/// What silver is to take over.
-#[derive(Debug, Clone, Default)]
-pub struct SilverOutput {
-    /// New files of silver.
-    pub files: Vec<NewFile>,
-    /// New files of the conflicts table.
-    pub conflicts: Vec<NewFile>,
-    /// Rows of bronze in the ranges, whatever their status.
-    pub rows_read: u64,
-    /// Rows in `files`.
-    pub rows_kept: u64,
-    /// Valid rows that were there already.
-    pub duplicates: u64,
-    /// Rows in `conflicts`.
-    pub rows_in_conflict: u64,
-    /// Rows that are not valid.
-    pub rejected: u64,
-}
-
-/// Files of a gold table.
-#[derive(Debug, Clone, Default)]
-pub struct Built {
-    /// What the model's table gets.
-    pub files: Vec<NewFile>,
-    /// Rows read from sources, as far as that is known.
-    pub rows_read: u64,
-}
-
-/// How a test went.
-#[derive(Debug, Clone)]
-pub struct TestOutcome {
-    /// The test.
-    pub test: Test,
-    /// Rows that break it; none: it holds.
-    pub failing_rows: u64,
-    /// Some of them, for a person.
-    pub sample: Vec<String>,
-    /// It could not be run.
-    pub error: Option<String>,
-}
-
-impl TestOutcome {
-    /// Whether it holds.
-    pub fn passed(&self) -> bool {
-        self.failing_rows == 0 && self.error.is_none()
-    }
 }
 
 /// All models of a folder, in an order in which they can be built; and those that cannot, with the reason.
