@@ -26,10 +26,10 @@ use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use object_store::ObjectMeta;
-use object_store::path::Path;
 use tributary_core::table::{DATE_COLUMN, Pinned, TableFile};
 
 use self::stats::{Bounds, FileStats};
+use crate::source::location;
 
 mod stats;
 
@@ -100,8 +100,7 @@ impl PinnedTable {
 
     fn scanned_file(&self, file: &TableFile, stats: &FileStats) -> Result<PartitionedFile> {
         let name = &self.table.name;
-        // The name as it is: `from` would encode a percent sign that is part of it.
-        let location = Path::parse(&file.path).map_err(|e| plan_datafusion_err!("{name}: file {}: {e}", file.path))?;
+        let location = location(&file.path);
         let last_modified = chrono::DateTime::from_timestamp_millis(file.modified_ms).unwrap_or_default();
         let meta = ObjectMeta { location, last_modified, size: file.size, e_tag: None, version: None };
         let mut scanned = PartitionedFile::new_from_meta(meta);

@@ -52,6 +52,12 @@ pub enum ReadError {
     },
 }
 
+/// Where the store has a file of this (decoded) path.
+pub(crate) fn location(path: &str) -> Path {
+    // A name that has a percent sign itself is taken as it is; anything else that a store would not take is encoded.
+    Path::parse(path).unwrap_or_else(|_| Path::from(path))
+}
+
 /// An open file.
 pub(crate) struct SourceFile {
     store: Arc<dyn ObjectStore>,
@@ -70,8 +76,7 @@ impl SourceFile {
         file: &TableFile,
         symbols: &BTreeSet<String>,
     ) -> Result<Self, ReadError> {
-        // A name that has a percent sign itself is taken as it is.
-        let path = Path::parse(&file.path).unwrap_or_else(|_| Path::from(file.path.as_str()));
+        let path = location(&file.path);
         let failed = |source| ReadError::Store { path: file.path.clone(), source };
         let decode = |source| ReadError::Decode { path: file.path.clone(), source };
         let mut start = if file.size <= WHOLE_BYTES { 0 } else { file.size - TAIL_BYTES };

@@ -139,7 +139,7 @@ async fn list(session: &Session, catalog: &Catalog, all: bool, json: bool) -> Re
     listed.retain(|table| all || !table.hidden);
     let left_out = before - listed.len();
     if before == 0 {
-        eprintln!("the lake is empty; `tributary up` fills it");
+        eprintln!("the lake {} is empty; `tributary up` fills it", session.settings().lake.url);
         return Ok(());
     }
     let now = Utc::now();

@@ -76,6 +76,8 @@ impl Seen {
                     Some(last + age.clamp(YOUNGEST.min(*interval), *interval))
                 }
                 (_, Some(last)) if *only_new_data => Some(last + *interval),
+                // Nothing has come in yet: it is looked for all the time.
+                _ if *only_new_data => Some(row.map_or(now, |row| row.first_seen_at)),
                 _ => declared(),
             },
             Schedule::Cron { .. } => declared(),
@@ -146,5 +148,17 @@ mod tests {
     fn a_job_that_never_ran_is_due_at_once() {
         let now = DateTime::<Utc>::UNIX_EPOCH + TimeDelta::days(1);
         assert_eq!(Seen::default().next_due(&job(300), None, now), Some(now));
+        // Also when a run of it found an empty bronze.
+        let first_seen_at = now - TimeDelta::seconds(1);
+        let row = ScheduleRow {
+            job: "j".into(),
+            first_seen_at,
+            paused: false,
+            paused_at: None,
+            paused_by: None,
+            last_due_at: Some(first_seen_at),
+            next_due_at: None,
+        };
+        assert_eq!(Seen::default().next_due(&job(300), Some(&row), now), Some(first_seen_at));
     }
 }
