@@ -138,21 +138,12 @@ async fn whoever_stops_taking_stops_the_work() {
     assert_eq!(lake.rows(free, &[table.clone()]).await.unwrap(), ["n=1999994"]);
     // An aggregate that takes what a join makes has nothing to hand over for hours.
     let sql = "SELECT a.n % 3 AS g, MAX(a.n * b.n) AS m FROM numbers a JOIN numbers b ON a.n % 5 = b.n % 5 GROUP BY 1";
-    drop(lake.engine.query(sql, vec![table.clone()]).await.unwrap());
-    assert_eq!(lake.rows(free, &[table]).await.unwrap(), ["n=1999994"]);
-}
-
-#[tokio::test]
-async fn threads_that_exchange_rows_do_not_wait_for_each_other_when_memory_is_short() {
-    let lake = Lake::with_memory(12 << 20);
-    let table = numbers(&lake, 400_000).await;
-    let sql = "SELECT a.n % 13 AS g, COUNT(DISTINCT MD5(CAST(a.n % 90001 AS VARCHAR)) || CAST(b.n AS VARCHAR)) AS c \
-               FROM numbers a JOIN numbers b ON a.n % 90001 = b.n GROUP BY 1";
-    for _ in 0..5 {
-        // Memory may run out; that is an end, too.
-        let ended = tokio::time::timeout(Duration::from_secs(60), lake.rows(sql, &[table.clone()])).await;
-        assert!(ended.is_ok(), "it hangs");
-    }
+    let mut answer = lake.engine.query(sql, vec![table.clone()]).await.unwrap();
+    let first = tokio::time::timeout(Duration::from_secs(3), answer.rows.next()).await;
+    assert!(first.is_err(), "the join must have something to do");
+    drop(answer);
+    let rows = tokio::time::timeout(Duration::from_secs(20), lake.rows(free, &[table])).await;
+    assert_eq!(rows.expect("the threads are not free").unwrap(), ["n=1999994"]);
 }
 
 #[tokio::test]
