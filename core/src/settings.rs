@@ -10,12 +10,14 @@ mod batch;
 pub mod file;
 pub mod layers;
 pub mod postgres_url;
+mod prometheus;
 mod stores;
 pub mod table;
 pub mod unit;
 pub mod validate;
 
 pub use batch::Batch;
+pub use prometheus::Prometheus;
 pub use stores::{Kafka, Lake, Serving};
 
 /// The password of the demo. Fine on loopback, refused beyond it.
@@ -38,6 +40,8 @@ pub struct Settings {
     pub generator: Generator,
     /// `/metrics`, `/healthz`, `/readyz`.
     pub http: Http,
+    /// The Prometheus beside the embedded parts.
+    pub prometheus: Prometheus,
     /// Name of this process in metrics, group membership and logs.
     pub instance: String,
     /// Folder for everything embedded (broker, PostgreSQL) and for the lake unless it has a path of its own.
@@ -62,6 +66,7 @@ impl Default for Settings {
             batch: Batch::default(),
             generator: Generator::default(),
             http: Http::default(),
+            prometheus: Prometheus::default(),
             instance: "local".into(),
             data_dir: "./data".into(),
             streams_dir: "streams".into(),

@@ -194,6 +194,9 @@ fn the_demo_password_stays_on_loopback() {
     }
     // Somebody else's PostgreSQL is not ours to judge.
     said().env("TRIBUTARY_HTTP_LISTEN", "0.0.0.0:8082").env("POSTGRES_HOST", "postgres").load();
+    // And who only makes events has none.
+    said().env("TRIBUTARY_HTTP_LISTEN", "0.0.0.0:8082").env("TRIBUTARY_ROLES", "generator").load();
+    said().env("TRIBUTARY_HTTP_LISTEN", "0.0.0.0:8082").env("TRIBUTARY_ROLES", "generator,serving").refusals();
 }
 
 #[test]

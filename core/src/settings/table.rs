@@ -179,6 +179,16 @@ pub static TABLE: &[Row] = &[
         "a closed day that shrinks by a larger part than this is published with --force alone"
     ),
     row!(
+        "prometheus.port",
+        Count,
+        prometheus.port,
+        ["PROMETHEUS_PORT"],
+        "port of the Prometheus that is started beside the embedded parts; 0: none"
+    ),
+    row!("prometheus.bin", Text, prometheus.bin, [], "the program; not set: prometheus on the PATH, if it is there"),
+    row!("prometheus.rules_dir", Text, prometheus.rules_dir, [], "folder of the rules and alerts, *.yml"),
+    row!("prometheus.retention", Time, prometheus.retention, [], "what it has seen is kept this long, up to 1 GB"),
+    row!(
         "generator.events_per_second",
         Number,
         generator.events_per_second,
@@ -201,8 +211,8 @@ pub static UNUSED_ENV: &[(&str, &str)] = &[(
     "there are no checkpoint folders: each store keeps its own offsets in the transaction that moves its data",
 )];
 
-/// Names of ours that are no settings: of the command line and of the scripts.
-pub static OTHER_ENV: [&str; 4] = ["TRIBUTARY_CONFIG", "TRIBUTARY_BIN", "TRIBUTARY_CACHE", "TRIBUTARY_VENV"];
+/// Names of ours that are no settings: of the command line, of the scripts and of docker-compose.yml.
+pub static OTHER_ENV: [&str; 5] = ["TRIBUTARY_CONFIG", "TRIBUTARY_BIN", "TRIBUTARY_CACHE", "TRIBUTARY_VENV", "TRIBUTARY_PORT"];
 
 /// The row of that dotted name.
 pub fn row(name: &str) -> Option<&'static Row> {

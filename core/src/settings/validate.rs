@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{DEMO_PASSWORD, Settings};
+use super::{DEMO_PASSWORD, Role, Settings};
 
 /// Properties that are the pipeline's own: a person who could set them could lose data without a word.
 const OWN_PROPERTIES: [(&str, &str); 15] = [
@@ -106,6 +106,10 @@ fn serving(settings: &Settings, found: &mut Vec<(&'static str, String)>) {
     }
     if serving.listen.parse::<IpAddr>().is_err() {
         found.push(("serving.listen", format!("`{}` is not an address like 127.0.0.1", serving.listen)));
+    }
+    // A process that only makes events starts no PostgreSQL.
+    if settings.roles.iter().all(|role| *role == Role::Generator) {
+        return;
     }
     for (name, listens) in [("serving.listen", serving.listen.as_str()), ("http.listen", settings.http.listen.as_str())] {
         if !is_loopback(listens) && serving.embedded_password == DEMO_PASSWORD {
