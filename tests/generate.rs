@@ -95,9 +95,9 @@ impl Kafka {
         static SEED: AtomicU32 = AtomicU32::new(1);
         let traffic = settings::Generator { events_per_second, num_users: 50, user_growth_rate: 10.0 };
         let seed = u64::from(SEED.fetch_add(1, Ordering::Relaxed));
-        let topic = TOPIC.to_owned();
+        let (stream, topic) = ("user_events".to_owned(), TOPIC.to_owned());
         let bootstrap = self.addr.to_string();
-        Config { traffic, profile: Profile::Plain, seed, topic, kafka: settings::Kafka::default(), bootstrap }
+        Config { traffic, profile: Profile::Plain, seed, stream, topic, kafka: settings::Kafka::default(), bootstrap }
     }
 }
 

@@ -26,6 +26,9 @@ use outbox::{Outbox, Size, Tally};
 
 use crate::kafka::{client_config, topic};
 
+/// The name of this room.
+pub const NAME: &str = "generator";
+
 /// Above this rate the large outbox is worth its memory.
 const HIGH_RATE: f64 = 20_000.0;
 
@@ -38,6 +41,8 @@ pub struct Config {
     pub profile: Profile,
     /// Decides the draws; differs per process unless a test wants otherwise, since event ids follow from it.
     pub seed: u64,
+    /// Name of the stream, for metrics.
+    pub stream: String,
     /// Kafka topic.
     pub topic: String,
     /// How to reach Kafka.

@@ -14,9 +14,9 @@ use tributary_core::span::{Leg, Legs};
 use crate::gate::{Gate, Load};
 use crate::kafka_consumer::Control;
 use crate::messages::{Cause, Drain, Durable};
-use crate::progress::Progress;
+use crate::progress::{Partition, Progress};
 use crate::room::{MAILBOX, Pulse, Reports, Tombstone};
-use crate::telemetry::{LegMeter, StreamMeter};
+use crate::telemetry::{LegMeter, PartitionPosition, StreamMeter};
 
 /// The name of this room.
 pub const NAME: &str = "offset_ledger";
@@ -87,12 +87,21 @@ impl OffsetLedger {
     fn tick(&mut self) {
         let _busy = self.pulse.busy();
         let load = self.gate.load();
-        self.meter.gate(load.rows, load.bytes);
-        for (partition, p) in self.progress.partitions() {
-            for (leg, meter) in &self.legs {
+        let limit = self.gate.limit();
+        self.meter.gate((load.rows, load.bytes), (limit.rows, limit.bytes));
+        let partitions = self.progress.partitions();
+        self.meter.high_watermarks(partitions.iter().filter_map(|(partition, p)| Some((*partition, p.watermarks?.1))));
+        for (leg, meter) in &self.legs {
+            let position = |(partition, p): (&i32, &Partition)| {
                 let next = p.durable[*leg as usize];
-                meter.position(partition, next, p.watermarks.map(|(_, high)| high - next));
-            }
+                PartitionPosition {
+                    partition: *partition,
+                    next,
+                    lag: p.watermarks.map(|(_, high)| high - next),
+                    newest_ms: p.newest_ms[*leg as usize],
+                }
+            };
+            meter.positions(&partitions.iter().map(position).collect::<Vec<_>>());
         }
         self.watch_for_stalls(load);
         if self.committed_at.elapsed() >= COMMIT {
@@ -134,6 +143,14 @@ impl OffsetLedger {
             let _ = self.consumer.send(Control::Commit(moved));
         }
         self.committed = offsets;
+    }
+}
+
+impl Drop for OffsetLedger {
+    fn drop(&mut self) {
+        // Nobody reads them any more, as far as this pipeline knows; the next one says where it is.
+        self.meter.high_watermarks([]);
+        self.legs.iter().for_each(|(_, meter)| meter.positions(&[]));
     }
 }
 

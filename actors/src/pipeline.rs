@@ -56,9 +56,9 @@ impl Pipeline {
         let gate = Gate::new(settings.gate_rows, settings.gate_bytes);
         let progress = Progress::default();
         let (control, ear) = std::sync::mpsc::channel();
-        let mut rooms = Rooms { arbiters: Vec::new(), pulses: Vec::new() };
+        let mut rooms = Rooms { stream: line.stream.name.clone(), arbiters: Vec::new(), pulses: Vec::new() };
 
-        let ledger: Addr<OffsetLedger> = rooms.open(offset_ledger::NAME, {
+        let (ledger, _): (Addr<OffsetLedger>, _) = rooms.open(offset_ledger::NAME, {
             let config = offset_ledger::Config {
                 stream: line.stream.name.clone(),
                 legs,
@@ -77,7 +77,7 @@ impl Pipeline {
         let mut drains = BTreeMap::new();
         let (mut batches, mut fences) = (Vec::new(), Vec::new());
         if legs.has(Leg::Serving) {
-            let sink: Addr<PostgresSink> = rooms.open(postgres_sink::NAME, {
+            let (sink, sink_pulse): (Addr<PostgresSink>, _) = rooms.open(postgres_sink::NAME, {
                 let config = postgres_sink::Config {
                     stream: Arc::clone(&line.stream),
                     incarnation: ready.incarnation,
@@ -87,21 +87,22 @@ impl Pipeline {
                 let edges = edges.clone();
                 move |pulse| PostgresSink::new(config, edges, pulse)
             });
-            let aggregator: Addr<WindowAggregator> = rooms.open(window_aggregator::NAME, {
+            let (aggregator, pulse): (Addr<WindowAggregator>, _) = rooms.open(window_aggregator::NAME, {
                 let (stream, reports) = (Arc::clone(&line.stream), reports.clone());
                 let edges = window_aggregator::Edges {
                     sink: sink.clone().recipient(),
                     fences: sink.clone().recipient(),
                     drains: sink.recipient(),
+                    sink_pulse,
                 };
                 move |pulse| WindowAggregator::new(stream, edges, reports, pulse)
             });
-            batches.push(aggregator.clone().recipient());
+            batches.push((aggregator.clone().recipient(), pulse));
             fences.push(aggregator.clone().recipient());
             drains.insert(Leg::Serving, aggregator.recipient());
         }
         if legs.has(Leg::Bronze) {
-            let writer: Addr<DeltaWriter> = rooms.open(delta_writer::NAME, {
+            let (writer, pulse): (Addr<DeltaWriter>, _) = rooms.open(delta_writer::NAME, {
                 let config = delta_writer::Config {
                     stream: Arc::clone(&line.stream),
                     topic: ready.topic.name.clone(),
@@ -113,7 +114,7 @@ impl Pipeline {
                 };
                 move |pulse| DeltaWriter::new(config, edges, pulse)
             });
-            batches.push(writer.clone().recipient());
+            batches.push((writer.clone().recipient(), pulse));
             fences.push(writer.clone().recipient());
             drains.insert(Leg::Bronze, writer.recipient());
         }
@@ -141,7 +142,7 @@ impl Pipeline {
             },
             (control, ear),
         )?;
-        let Rooms { arbiters, pulses } = rooms;
+        let Rooms { arbiters, pulses, .. } = rooms;
         let ledger = ledger.recipient();
         Ok(Self { generation: reports.generation, legs, progress, gate, pulses, consumer, drains, ledger, arbiters })
     }
@@ -212,27 +213,29 @@ impl Pipeline {
 }
 
 struct Rooms {
+    stream: String,
     arbiters: Vec<Arbiter>,
     pulses: Vec<Pulse>,
 }
 
 impl Rooms {
     fn pulse(&mut self, name: &'static str) -> Pulse {
-        let pulse = Pulse::new(name);
+        let pulse = Pulse::new(&self.stream, name);
         self.pulses.push(pulse.clone());
         pulse
     }
 
-    /// A room on a thread of its own.
+    /// A room on a thread of its own, and what tells how it is.
     fn open<A: Actor<Context = actix::Context<A>>>(
         &mut self,
         name: &'static str,
         build: impl FnOnce(Pulse) -> A + Send + 'static,
-    ) -> Addr<A> {
+    ) -> (Addr<A>, Pulse) {
         let pulse = self.pulse(name);
+        let shown = pulse.clone();
         let arbiter = Arbiter::new();
         let addr = A::start_in_arbiter(&arbiter.handle(), move |_| build(pulse));
         self.arbiters.push(arbiter);
-        addr
+        (addr, shown)
     }
 }

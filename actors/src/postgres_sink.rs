@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use sqlx::PgConnection;
 use tributary_core::span::{Admission, Broken, Frontier, Leg, Span};
-use tributary_core::stream::Stream;
+use tributary_core::stream::{Measure, Stream};
 use tributary_core::window::PartitionDelta;
 
 use crate::gate::Ticket;
 use crate::messages::{Ack, Cause, Drain, Fence, WindowBatch};
-use crate::room::{MAILBOX, Pulse, Tombstone};
+use crate::room::{MAILBOX, Pulse, Tombstone, keep_beating};
 use crate::serving::merge::{Merged, Target};
 use crate::serving::{ServingError, connect};
 use crate::sink::Edges;
-use crate::telemetry::{LegMeter, StreamMeter};
+use crate::telemetry::{self, LegMeter, StreamMeter};
 
 /// The name of this room.
 pub const NAME: &str = "postgres_sink";
@@ -152,6 +152,8 @@ impl PostgresSink {
             self.foreign(&merged.foreign);
         }
         if !merged.done.is_empty() {
+            self.stream_meter.windows(merged.rows);
+            self.pulse.meter().gave(merged.rows);
             self.done(merge, merged.done);
         }
         if !self.waiting.is_empty() {
@@ -167,7 +169,19 @@ impl PostgresSink {
         if let Some(newest) = merge.deltas.iter().filter_map(|d| d.newest_event_ms).max() {
             self.stream_meter.newest_event(newest);
         }
+        self.count(merge, &spans);
         self.edges.durable(NAME, Leg::Serving, spans);
+    }
+
+    /// Counts the events of these spans by the tables that count them, also where that is none.
+    fn count(&self, merge: &Merge, spans: &[Span]) {
+        for (index, window) in
+            self.config.stream.windows.iter().enumerate().filter(|(_, w)| matches!(w.measure, Measure::Count { .. }))
+        {
+            let landed = merge.deltas.iter().filter(|delta| spans.contains(&delta.span)).flat_map(|delta| &delta.cells);
+            let events: i128 = landed.filter(|(key, _)| usize::from(key.window) == index).map(|(_, amount)| amount).sum();
+            self.stream_meter.window_events(&window.table, u64::try_from(events).unwrap_or(0));
+        }
     }
 
     fn foreign(&mut self, found: &[(Span, i64)]) {
@@ -204,7 +218,7 @@ async fn run(
     let mut wait = FIRST_WAIT;
     let mut logged: Option<Instant> = None;
     loop {
-        let error = match attempt(&config, &target, &mut connection, &mut open, &mut ended, &mut unsure).await {
+        let error = match attempt(&config, &target, &meter, &mut connection, &mut open, &mut ended, &mut unsure).await {
             Ok(()) => return (connection, merge, Ok(ended)),
             Err(error) if error.is_permanent() => return (None, merge, Err(error)),
             Err(error) => error,
@@ -224,6 +238,7 @@ async fn run(
 async fn attempt(
     config: &Config,
     target: &Target,
+    meter: &LegMeter,
     connection: &mut Option<PgConnection>,
     open: &mut Vec<PartitionDelta>,
     ended: &mut Merged,
@@ -236,6 +251,12 @@ async fn attempt(
     if *unsure {
         let resolved = target.resolve(session, open).await?;
         *unsure = false;
+        if !resolved.landed.is_empty() {
+            meter.outcome("landed");
+        }
+        if !resolved.again.is_empty() {
+            meter.outcome("repeated");
+        }
         open.retain(|d| resolved.again.iter().any(|s| s.partition == d.span.partition));
         ended.done.extend(resolved.landed);
         ended.foreign.extend(resolved.foreign);
@@ -244,8 +265,11 @@ async fn attempt(
         return Ok(());
     }
     *unsure = true;
+    let begun = Instant::now();
     let merged = target.merge(session, open).await?;
+    telemetry::transaction("merge", begun.elapsed().as_secs_f64());
     *unsure = false;
+    ended.rows += merged.rows;
     ended.done.extend(merged.done);
     ended.foreign.extend(merged.foreign);
     Ok(())
@@ -256,6 +280,7 @@ impl Actor for PostgresSink {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        keep_beating(ctx, &self.pulse);
         ctx.run_interval(self.config.merge, |sink, ctx| sink.merge(ctx));
     }
 }
@@ -268,7 +293,7 @@ impl Handler<WindowBatch> for PostgresSink {
             return;
         }
         let pulse = self.pulse.clone();
-        let _busy = pulse.busy();
+        let _busy = pulse.take(batch.deltas.iter().map(|delta| delta.cells.len()).sum());
         for delta in batch.deltas {
             if let Err(broken) = self.hold(delta) {
                 return self.edges.reports.trouble(NAME, Cause::ChainBroken(broken.to_string()));

@@ -3,7 +3,7 @@
 //! Written by the consumer's thread and the ledger, read by the supervisor and by whoever asks for the state. A map under a lock that
 //! is held for a few assignments; nothing here decides anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,9 @@ pub struct Progress(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     partitions: BTreeMap<i32, Partition>,
+    /// What was sent to the legs and is not durable in all of them: where it ends, and Kafka's time of its newest record.
+    under_way: BTreeMap<i32, VecDeque<(i64, i64)>>,
+    legs: Legs,
     blocked: BTreeMap<i32, String>,
     durable_at: [Option<Instant>; 2],
     pending_since: [Option<Instant>; 2],
@@ -29,6 +32,8 @@ pub struct Partition {
     pub sealed: i64,
     /// Per leg, the next offset to make durable.
     pub durable: [i64; 2],
+    /// Per leg, Kafka's time of the newest record made durable, once there is one: milliseconds since 1970.
+    pub newest_ms: [Option<i64>; 2],
     /// Kafka's watermarks, once known.
     pub watermarks: Option<(i64, i64)>,
 }
@@ -42,13 +47,16 @@ impl Progress {
     pub fn assigned(&self, partition: i32, start: i64, floor: [i64; 2]) {
         let mut state = self.lock();
         state.blocked.remove(&partition);
-        state.partitions.insert(partition, Partition { sealed: start, durable: floor, watermarks: None });
+        state.under_way.remove(&partition);
+        let new = Partition { sealed: start, durable: floor, newest_ms: [None; 2], watermarks: None };
+        state.partitions.insert(partition, new);
     }
 
     /// A partition is not ours any more.
     pub fn revoked(&self, partition: i32) {
         let mut state = self.lock();
         state.partitions.remove(&partition);
+        state.under_way.remove(&partition);
         state.blocked.remove(&partition);
     }
 
@@ -59,9 +67,15 @@ impl Progress {
         state.blocked.insert(partition, why);
     }
 
+    /// What is about to be sent to the legs ends here, and its newest record has this time of Kafka's.
+    pub fn newest(&self, partition: i32, to: i64, record_ms: i64) {
+        self.lock().under_way.entry(partition).or_default().push_back((to, record_ms));
+    }
+
     /// These spans were sent to the legs.
     pub fn sealed(&self, spans: &[Span], legs: Legs) {
         let mut state = self.lock();
+        state.legs = legs;
         for span in spans {
             if let Some(p) = state.partitions.get_mut(&span.partition) {
                 p.sealed = span.to;
@@ -83,10 +97,17 @@ impl Progress {
     /// A leg has made these spans durable.
     pub fn durable(&self, leg: Leg, spans: &[Span]) {
         let mut state = self.lock();
+        let State { partitions, under_way, legs, .. } = &mut *state;
         for span in spans {
-            if let Some(p) = state.partitions.get_mut(&span.partition) {
-                let at = &mut p.durable[leg as usize];
-                *at = (*at).max(span.to);
+            let Some(p) = partitions.get_mut(&span.partition) else { continue };
+            let at = &mut p.durable[leg as usize];
+            *at = (*at).max(span.to);
+            let Some(under_way) = under_way.get_mut(&span.partition) else { continue };
+            let newest = under_way.iter().take_while(|(to, _)| *to <= p.durable[leg as usize]).last();
+            p.newest_ms[leg as usize] = newest.map_or(p.newest_ms[leg as usize], |(_, ms)| Some(*ms));
+            let everywhere = legs.iter().map(|leg| p.durable[leg as usize]).min().unwrap_or(i64::MAX);
+            while under_way.front().is_some_and(|(to, _)| *to <= everywhere) {
+                under_way.pop_front();
             }
         }
         let now = Instant::now();
@@ -132,6 +153,24 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_newest_durable_record_is_known_per_leg() {
+        let progress = Progress::default();
+        progress.assigned(0, 10, [10, 10]);
+        let span = |from, to| Span { partition: 0, epoch: 1, from, to, floor: [10, 10] };
+        for (from, to, ms) in [(10, 20, 1_000), (20, 30, 2_000)] {
+            progress.newest(0, to, ms);
+            progress.sealed(&[span(from, to)], Legs::BOTH);
+        }
+        let newest = || progress.partitions()[&0].newest_ms;
+        assert_eq!(newest(), [None, None]);
+        progress.durable(Leg::Bronze, &[span(10, 20), span(20, 30)]);
+        progress.durable(Leg::Serving, &[span(10, 20)]);
+        assert_eq!(newest(), [Some(2_000), Some(1_000)]);
+        progress.durable(Leg::Serving, &[span(20, 30)]);
+        assert_eq!(newest(), [Some(2_000), Some(2_000)]);
+    }
 
     #[test]
     fn a_leg_owes_from_the_first_seal_until_everything_is_durable() {

@@ -2,18 +2,22 @@
 //!
 //! actix catches no panic: the task dies, the thread lives on, and all senders see a closed mailbox. So each actor holds a
 //! [`Tombstone`], whose drop is the message. And a handler that never returns answers no ping, so health is read from outside, from the
-//! [`Pulse`].
+//! [`Pulse`], which also counts what the room takes and how long that takes it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use actix::{Actor, AsyncContext, Context};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::messages::{Assigned, Cause, Generation, Trouble};
+use crate::telemetry::ActorMeter;
 
 /// Mail that a room may hold. The gate lets fewer batches in than that: a full mailbox is a broken law.
 pub const MAILBOX: usize = 2 * crate::gate::MOST_BATCHES + 16;
+/// How often an idle room shows that it lives.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// What rooms tell the supervisor. Few and small: control, never data.
 #[derive(Debug)]
@@ -78,25 +82,59 @@ impl Drop for Tombstone {
     }
 }
 
-/// Since when a room has been busy with one message.
+/// Since when a room has been busy with one message, when it last showed that it lives, and what waits for it.
 #[derive(Debug, Clone)]
 pub struct Pulse {
     room: &'static str,
+    meter: ActorMeter,
     started: Instant,
     busy_since: Arc<AtomicU64>,
+    /// Milliseconds since `started`.
+    beaten: Arc<AtomicU64>,
+    posted: Arc<AtomicU64>,
+    taken: Arc<AtomicU64>,
 }
 
 impl Pulse {
-    /// An idle room.
-    pub fn new(room: &'static str) -> Self {
-        Self { room, started: Instant::now(), busy_since: Arc::default() }
+    /// An idle room of a stream.
+    pub fn new(stream: &str, room: &'static str) -> Self {
+        let meter = ActorMeter::new(stream, room);
+        let (busy_since, beaten, posted, taken) = Default::default();
+        Self { room, meter, started: Instant::now(), busy_since, beaten, posted, taken }
+    }
+
+    fn millis(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
     }
 
     /// Busy until the guard is dropped.
     pub fn busy(&self) -> Busy {
-        let now = self.started.elapsed().as_millis() as u64 + 1;
-        self.busy_since.store(now, Ordering::Relaxed);
-        Busy(Arc::clone(&self.busy_since))
+        let mut busy = self.engaged();
+        busy.since = Some(Instant::now());
+        busy
+    }
+
+    /// The same for a room that waits inside a message: it counts its busy time itself.
+    pub fn engaged(&self) -> Busy {
+        self.busy_since.store(self.millis() + 1, Ordering::Relaxed);
+        Busy { pulse: self.clone(), since: None }
+    }
+
+    /// Busy with a batch of so many records until the guard is dropped.
+    pub fn take(&self, records: usize) -> Busy {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        self.meter.took(records as u64);
+        self.busy()
+    }
+
+    /// A batch was put into the room's mailbox.
+    pub fn posted(&self) {
+        self.posted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The room lives.
+    pub fn beat(&self) {
+        self.beaten.store(self.millis(), Ordering::Relaxed);
     }
 
     /// Name of the room and how long it has been busy.
@@ -106,13 +144,43 @@ impl Pulse {
             since => (self.room, self.started.elapsed().saturating_sub(Duration::from_millis(since - 1))),
         }
     }
+
+    /// How long ago it last showed that it lives.
+    pub fn silent(&self) -> Duration {
+        self.started.elapsed().saturating_sub(Duration::from_millis(self.beaten.load(Ordering::Relaxed)))
+    }
+
+    /// Batches that wait in its mailbox; none where nobody counts them.
+    pub fn waiting(&self) -> Option<u64> {
+        let posted = self.posted.load(Ordering::Relaxed);
+        (posted > 0).then(|| posted.saturating_sub(self.taken.load(Ordering::Relaxed)))
+    }
+
+    /// Counts what the room does.
+    pub fn meter(&self) -> &ActorMeter {
+        &self.meter
+    }
 }
 
 /// See [`Pulse::busy`].
-pub struct Busy(Arc<AtomicU64>);
+pub struct Busy {
+    pulse: Pulse,
+    since: Option<Instant>,
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.pulse.busy_since.store(0, Ordering::Relaxed);
+        self.pulse.beat();
+        if let Some(since) = self.since {
+            self.pulse.meter.handled(since.elapsed().as_secs_f64());
+        }
     }
+}
+
+/// Lets an idle room show that it lives.
+pub fn keep_beating<A: Actor<Context = Context<A>>>(ctx: &mut Context<A>, pulse: &Pulse) {
+    let pulse = pulse.clone();
+    pulse.beat();
+    ctx.run_interval(BEAT, move |_, _| pulse.beat());
 }

@@ -11,7 +11,7 @@ use tributary_core::stream::Stream;
 use tributary_core::window::Folder;
 
 use crate::messages::{Cause, Drain, EventBatch, Fence, WindowBatch};
-use crate::room::{MAILBOX, Pulse, Reports, Tombstone};
+use crate::room::{MAILBOX, Pulse, Reports, Tombstone, keep_beating};
 
 /// The name of this room.
 pub const NAME: &str = "window_aggregator";
@@ -22,6 +22,7 @@ pub struct WindowAggregator {
     sink: Recipient<WindowBatch>,
     fences: Recipient<Fence>,
     drains: Recipient<Drain>,
+    sink_pulse: Pulse,
     reports: Reports,
     pulse: Pulse,
     _tombstone: Tombstone,
@@ -35,14 +36,16 @@ pub struct Edges {
     pub fences: Recipient<Fence>,
     /// Drains, behind the deltas.
     pub drains: Recipient<Drain>,
+    /// Told of what is put into the sink's mailbox.
+    pub sink_pulse: Pulse,
 }
 
 impl WindowAggregator {
     /// For one pipeline.
     pub fn new(stream: Arc<Stream>, edges: Edges, reports: Reports, pulse: Pulse) -> Self {
         let _tombstone = reports.tombstone(NAME);
-        let Edges { sink, fences, drains } = edges;
-        Self { folder: Folder::new(stream), sink, fences, drains, reports, pulse, _tombstone }
+        let Edges { sink, fences, drains, sink_pulse } = edges;
+        Self { folder: Folder::new(stream), sink, fences, drains, sink_pulse, reports, pulse, _tombstone }
     }
 }
 
@@ -51,6 +54,7 @@ impl Actor for WindowAggregator {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        keep_beating(ctx, &self.pulse);
     }
 }
 
@@ -61,7 +65,7 @@ impl Handler<EventBatch> for WindowAggregator {
         if batch.generation != self.reports.generation {
             return;
         }
-        let _busy = self.pulse.busy();
+        let _busy = self.pulse.take(batch.batch.rows.num_rows());
         let spans: Vec<Span> = batch.spans.iter().map(|s| s.above_floor(Leg::Serving)).collect();
         let deltas = match self.folder.fold(&batch.batch.rows, &spans) {
             Ok(deltas) => deltas,
@@ -69,6 +73,8 @@ impl Handler<EventBatch> for WindowAggregator {
         };
         let folded = WindowBatch { generation: batch.generation, deltas, oldest_record_ms: batch.oldest_record_ms };
         drop(batch); // the rows' credit, as far as this leg goes
+        self.pulse.meter().gave(folded.deltas.iter().map(|delta| delta.cells.len() as u64).sum());
+        self.sink_pulse.posted();
         if self.sink.try_send(folded).is_err() {
             self.reports.trouble(NAME, Cause::ChainBroken("postgres_sink did not take a delta".to_owned()));
         }

@@ -2,22 +2,24 @@
 //!
 //! Healthy means that the process answers; ready means that records flow into every store. Answers say why when they are not `200`.
 
+use std::sync::Arc;
+
 use actix_web::dev::Server;
 use actix_web::http::header::ContentType;
 use actix_web::web::{Data, get};
 use actix_web::{App, HttpResponse, HttpServer, Responder};
 use anyhow::{Context, Result};
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tributary_actors::board::{Board, StreamState};
+use tributary_actors::telemetry::Metrics;
 
 struct Shown {
-    metrics: PrometheusHandle,
+    metrics: Arc<Metrics>,
     boards: Vec<Board>,
 }
 
 /// Starts the server; it ends with the system it runs on.
-pub(crate) fn serve(listen: &str, metrics: PrometheusHandle, boards: Vec<Board>) -> Result<Server> {
+pub(crate) fn serve(listen: &str, metrics: Arc<Metrics>, boards: Vec<Board>) -> Result<Server> {
     let shown = Data::new(Shown { metrics, boards });
     let server = HttpServer::new(move || {
         App::new()

@@ -14,6 +14,7 @@ use crate::engine::Stored;
 use crate::serving;
 use crate::serving::history::{self, NewTest};
 use crate::serving::tested::{self, Tested};
+use crate::telemetry;
 use tributary_core::work::TestOutcome;
 
 /// Tests every model whose table is another one than it was when it passed.
@@ -58,6 +59,16 @@ pub(super) async fn examine(
         outcomes = test(context, planned, gold, lag, report).await?;
         let rows: Vec<NewTest> = outcomes.iter().map(|o| new_test(planned, o)).collect();
         history::record_tests(connection, context.lease, context.run, &rows).await?;
+    }
+    for outcome in &outcomes {
+        let ended = if outcome.passed() {
+            "passed"
+        } else if outcome.error.is_some() {
+            "error"
+        } else {
+            "failed"
+        };
+        telemetry::tested(&model.name, if outcome.test.severity == Severity::Fail { "fail" } else { "warn" }, ended);
     }
     for outcome in outcomes.iter().filter(|o| !o.passed()) {
         let words = say(planned, outcome);

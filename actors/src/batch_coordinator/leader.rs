@@ -14,10 +14,11 @@ use tokio::task::JoinHandle;
 use tributary_core::job::{Job, Schedule};
 
 use super::runner::{Ending, Ran, Runner};
-use super::{World, due};
+use super::{World, due, gauges};
 use crate::serving::history::{self, Enqueued, NewRun, Params, Run, RunState, ScheduleRow, Trigger, Which};
 use crate::serving::lease::{BATCH, LeaderError, Lease};
 use crate::serving::{self, ServingError};
+use crate::telemetry::{self, JobMeter};
 
 const TICK: Duration = Duration::from_millis(500);
 /// How long a lease lasts without being renewed.
@@ -99,7 +100,10 @@ impl Leader {
                 Ok((connection, lease)) => {
                     tracing::info!(target: "batch_coordinator", epoch = lease.epoch(), "leads");
                     said = None;
+                    let watching = tokio::spawn(gauges::keep(Arc::clone(&self.world), Arc::clone(&self.jobs)));
                     let end = self.lead_term(connection, lease, &mut stop).await;
+                    watching.abort();
+                    telemetry::leads(false);
                     match end {
                         TermEnd::Stopped => return,
                         TermEnd::Lost(why) => why,
@@ -129,6 +133,7 @@ impl Leader {
                 _ = stop.wait_for(|stop| *stop) => break TermEnd::Stopped,
                 () = tokio::time::sleep(TICK) => {}
             }
+            telemetry::leads(true);
             // PostgreSQL's own time limits end what it does; a network that swallows everything needs one here.
             let step = tokio::time::timeout(PATIENCE, self.step(&mut term)).await;
             match step.unwrap_or_else(|_| Err(LeaderError::Serving(ServingError::no_answer("leading", PATIENCE)))) {
@@ -278,6 +283,14 @@ impl Leader {
         self.complaint = complaint;
         let known = history::schedules(connection).await?;
         let now: DateTime<Utc> = serving::now(connection).await?;
+        for job in &declared.jobs {
+            let row = known.iter().find(|row| row.job == job.name);
+            let meter = JobMeter::new(&job.name);
+            meter.begin();
+            meter.active(self.running.values().filter(|r| r.job == job.name).count());
+            meter
+                .schedule(row.and_then(|row| row.next_due_at).map(|at| at.timestamp_millis()), row.is_some_and(|row| row.paused));
+        }
         for job in declared.jobs.iter().filter(|job| job.schedule != Schedule::Manual) {
             if self.running.values().any(|r| r.job == job.name) {
                 continue;
@@ -338,6 +351,7 @@ async fn take(url: String, instance: String) -> Result<(PgConnection, Lease), Se
         if let Some(lease) = Lease::acquire(&mut connection, BATCH, &instance, TTL).await? {
             return Ok((connection, lease));
         }
+        telemetry::leads(false);
         tokio::time::sleep(RENEW).await;
     }
 }

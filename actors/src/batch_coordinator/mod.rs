@@ -34,6 +34,7 @@ use crate::lake::{self, LakeError};
 mod checks;
 pub mod course;
 mod due;
+mod gauges;
 mod gold;
 pub mod lag;
 pub mod leader;

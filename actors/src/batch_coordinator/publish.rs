@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::StreamExt;
 use sqlx::PgConnection;
@@ -20,6 +21,7 @@ use crate::serving;
 use crate::serving::history;
 use crate::serving::publish::{self, Publication, PublishError, Scope, Shrunk, Standing, Table, Terms, Version};
 use crate::serving::tested;
+use crate::telemetry;
 
 /// A model and its table.
 type Good = (Arc<Planned>, Head);
@@ -142,15 +144,19 @@ async fn publish(
         }
     }
     if publications.is_empty() {
+        show(good);
         context.log.info("PostgreSQL has everything that is good in gold");
         return Ok(None);
     }
     let terms =
         Terms { max_shrink: context.world.settings.batch.max_shrink, force: context.params.force, run: Some(context.run) };
+    let begun = Instant::now();
     let published = match publish::publish(&context.world.database_url, context.lease, publications, terms).await {
         Ok(published) => published,
         Err(error) => return refused(error),
     };
+    telemetry::transaction("publish", begun.elapsed().as_secs_f64());
+    show(good);
     for table in published {
         context.log.info(format!(
             "gold.{}: {} rows read, {} new, {} changed, {} gone",
@@ -160,6 +166,13 @@ async fn publish(
         report.rows_out += u64::try_from(table.inserted + table.updated + table.deleted).unwrap_or(0);
     }
     Ok(None)
+}
+
+/// PostgreSQL has what these tables of the lake have.
+fn show(good: &[Good]) {
+    for table in good.iter().filter_map(|(planned, _)| planned.model.publish.as_ref()) {
+        telemetry::published(&format!("gold.{table}"));
+    }
 }
 
 /// What is to be published of a table; none when all of it is.

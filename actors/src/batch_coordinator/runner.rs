@@ -20,6 +20,7 @@ use super::{World, checks, gold, maintenance, publish, silver};
 use crate::engine::Models;
 use crate::serving::history::{PlannedTask, Run, RunState, TaskEnd, TaskState, Trigger, Versions};
 use crate::serving::lease::Lease;
+use crate::telemetry::{JobMeter, TaskMeter};
 
 /// Attempts at a task of one run that may be cut off by the end of their leader.
 const MOST_INTERRUPTED: i32 = 10;
@@ -59,8 +60,15 @@ impl Runner {
     /// Runs to the end.
     pub(super) async fn go(self) -> Ran {
         let mut recorder = Recorder::new(&self.world.database_url, &self.lease, self.run.id, self.ending.clone());
+        let begun = Instant::now();
         match self.run_all(&mut recorder).await {
-            Ok(ran) => ran,
+            Ok(ran) => {
+                if let Ran::Ended(state) = &ran {
+                    let trigger = self.run.trigger.as_str();
+                    JobMeter::new(&self.job.name).ended(state.as_str(), trigger, begun.elapsed().as_secs_f64());
+                }
+                ran
+            }
             Err(lost) => {
                 tracing::warn!(target: "batch_coordinator", run = self.run.id, "{lost}");
                 Ran::Left
@@ -120,6 +128,7 @@ impl Runner {
                         lease: &self.lease,
                         log: log.clone(),
                     };
+                    let since = Instant::now();
                     let mut work = std::pin::pin!(self.attempt(&context, &task, attempt.attempt));
                     let mut stop = std::pin::pin!(stop);
                     let done = loop {
@@ -151,7 +160,13 @@ impl Runner {
                     }
                     recorder.lines(&log, Some(attempt.attempt)).await?;
                     let state = course.ended(at, outcome, begun.elapsed());
-                    recorder.end_task(attempt.id, &task_end(state, done, self.job.retry_delay)).await?;
+                    let meter = TaskMeter::new(&self.job.name, &task.name);
+                    if let Ok(report) = &done {
+                        meter.rows(report.rows_in, report.rows_out);
+                    }
+                    let end = task_end(state, done, self.job.retry_delay);
+                    meter.ended(end.state.as_str(), since.elapsed().as_secs_f64());
+                    recorder.end_task(attempt.id, &end).await?;
                 }
             }
         }

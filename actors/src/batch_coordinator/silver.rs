@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tributary_core::replay::{replay_app, silver_replay_app};
 use tributary_core::stream::Stream;
 use tributary_core::table::{Pinned, date_text};
+use tributary_core::work::{OffsetRange, SilverOutput};
 
 use super::World;
 use super::lag;
@@ -19,7 +20,7 @@ use super::task::{Context, Report, TaskError};
 use crate::engine::{SilverInput, Stored};
 use crate::lake::delta_log::Move;
 use crate::lake::offsets::{SPANS_TAG, ingested, parse_spans, silver_app};
-use tributary_core::work::{OffsetRange, SilverOutput};
+use crate::telemetry;
 
 /// Offsets of one slice: what is held in memory is bounded by a day, this bounds what a crash throws away.
 const SLICE_ROWS: i64 = 20_000_000;
@@ -127,6 +128,7 @@ async fn run(context: &Context<'_>, stream: &Arc<Stream>) -> Result<Report, Task
         report.rows_in += output.rows_read;
         report.rows_out += output.rows_kept;
         report.days.extend(&days);
+        telemetry::silver(&stream.name, output.rows_kept, output.duplicates, output.rejected, output.rows_in_conflict);
         context.log.info(format!(
             "version {version}: {} rows of bronze, {} new, {} duplicates, {} not valid, {} in conflict; {} days ({})",
             output.rows_read,

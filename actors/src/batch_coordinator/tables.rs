@@ -17,7 +17,8 @@ use crate::engine::Stored;
 use crate::lake::delta_log::{Commit, CommitError, DeltaLog, Kind, Move};
 use crate::lake::snapshot::Snapshot;
 use crate::lake::table::{Retention, ensure_table, redefine};
-use crate::lake::{self, LakeError, files};
+use crate::lake::{self, LakeError, files, listing};
+use crate::telemetry::TableMeter;
 
 /// Puts of one commit, each of the same id.
 const ATTEMPTS: u32 = 3;
@@ -85,6 +86,18 @@ impl Tables {
     /// How far back silver and gold can be read.
     pub(super) fn retention(&self) -> Retention {
         self.retention
+    }
+
+    /// Shows what is known of the tables that were looked at.
+    pub(super) async fn show(&self) -> Result<(), LakeError> {
+        let heads: Vec<Head> = self.known.lock().await.values().cloned().collect();
+        for Head { pinned, snapshot } in heads {
+            let meter = TableMeter::new(&pinned.name);
+            meter.is_at(pinned.version, snapshot.committed_ms());
+            meter.holds(pinned.files.len(), pinned.files.iter().map(|file| file.size).sum(), pinned.rows());
+            meter.log(pinned.version.saturating_sub(listing::checkpointed(snapshot.store()).await?));
+        }
+        Ok(())
     }
 
     /// The log store of a table.
@@ -200,6 +213,8 @@ impl Tables {
                 done => break done?,
             }
         };
+        let sizes = commit.adds.iter().map(|add| u64::try_from(add.size).unwrap_or(0));
+        TableMeter::new(&head.pinned.name).committed(version, sizes);
         let name = head.pinned.name.clone();
         if let Some(fresh) = self.head(&name).await? {
             *head = fresh;

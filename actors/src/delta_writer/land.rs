@@ -15,7 +15,7 @@ use crate::lake::delta_log::{Commit, CommitError, DeltaLog, Kind, Move};
 use crate::lake::encoder::Encoded;
 use crate::lake::offsets::{first_app, ingest_app};
 use crate::lake::{LakeError, delta_error, files};
-use crate::telemetry::LegMeter;
+use crate::telemetry::{self, LegMeter};
 
 /// Files and the offsets that they cover.
 pub(super) struct Cut {
@@ -53,7 +53,12 @@ pub(super) async fn land(config: Config, meter: LegMeter, mut log: DeltaLog, cut
     loop {
         let attempt = attempt(&config, &mut log, &cut, id, &paths, &mut put).await;
         let error = match attempt {
-            Ok(version) => return (log, cut, Ended::Done(version)),
+            Ok(version) => {
+                if let Some(outcome) = log.resolved() {
+                    meter.outcome(outcome);
+                }
+                return (log, cut, Ended::Done(version));
+            }
             Err(CommitError::Foreign(moves)) => {
                 // Two moves may belong to one partition; the first ones are the offsets, in the spans' order.
                 let found = moves.into_iter().filter_map(|i| cut.spans.get(i)).map(|s| s.partition).collect();
@@ -118,6 +123,7 @@ fn enough_space(config: &Config, needed: u64) -> Result<(), LakeError> {
     let Ok(path) = url.to_file_path() else { return Ok(()) };
     let Ok(stat) = rustix::fs::statvfs(&path) else { return Ok(()) };
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    telemetry::disk(free, config.min_free_bytes);
     if free < config.min_free_bytes.saturating_add(needed) {
         let words = format!("{} MiB are free, which is below the floor of {} MiB", free >> 20, config.min_free_bytes >> 20);
         return Err(delta_error(url, deltalake::DeltaTableError::generic(words)));

@@ -24,9 +24,9 @@ use crate::lake::delta_log::DeltaLog;
 use crate::lake::encoder::{EncodeError, Encoder};
 use crate::lake::upkeep::Upkeep;
 use crate::messages::{Ack, Cause, Drain, EventBatch, Fence};
-use crate::room::{MAILBOX, Pulse, Tombstone};
+use crate::room::{MAILBOX, Pulse, Tombstone, keep_beating};
 use crate::sink::Edges;
-use crate::telemetry::{LegMeter, StreamMeter};
+use crate::telemetry::{LegMeter, StreamMeter, TableMeter};
 
 /// The name of this room.
 pub const NAME: &str = "delta_writer";
@@ -60,6 +60,7 @@ pub struct DeltaWriter {
     pulse: Pulse,
     meter: LegMeter,
     stream_meter: StreamMeter,
+    table_meter: TableMeter,
     /// Away while a commit is in flight, and until the table is open.
     log: Option<DeltaLog>,
     upkeep: Option<Upkeep>,
@@ -82,6 +83,7 @@ impl DeltaWriter {
     pub fn new(config: Config, edges: Edges, pulse: Pulse) -> Self {
         let meter = LegMeter::new(&config.stream.name, Leg::Bronze);
         let stream_meter = StreamMeter::new(&config.stream.name);
+        let table_meter = TableMeter::new(&format!("bronze.{}", config.stream.name));
         let encoder = Encoder::new(Arc::clone(&config.stream));
         let _tombstone = edges.reports.tombstone(NAME);
         Self {
@@ -90,6 +92,7 @@ impl DeltaWriter {
             pulse,
             meter,
             stream_meter,
+            table_meter,
             log: None,
             upkeep: None,
             encoder,
@@ -215,7 +218,8 @@ impl DeltaWriter {
         let now_ms = chrono::Utc::now().timestamp_millis();
         let age = cut.oldest_record_ms.map(|oldest| (now_ms - oldest) as f64 / 1000.0);
         self.meter.committed(rows, cut.begun.elapsed().as_secs_f64(), age, now_ms as f64 / 1000.0);
-        self.stream_meter.bronze(bytes, version);
+        self.pulse.meter().gave(rows);
+        self.table_meter.committed(version, cut.files.iter().map(|f| f.bytes.len() as u64));
         tracing::debug!(version, rows, bytes, took_us = cut.begun.elapsed().as_micros() as u64, "committed");
         for status in Status::ALL.into_iter().filter(|s| *s != Status::Ok) {
             let n = cut.statuses[status as usize];
@@ -274,11 +278,12 @@ impl Actor for DeltaWriter {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        keep_beating(ctx, &self.pulse);
         let opening = DeltaLog::open(self.config.store.clone());
         ctx.wait(opening.into_actor(self).map(|opened, writer, _| match opened {
             Ok(log) => {
                 let store = writer.config.store.clone();
-                writer.upkeep = Some(Upkeep::new(store, writer.stream_meter.clone(), log.version()));
+                writer.upkeep = Some(Upkeep::new(store, writer.table_meter.clone(), log.version()));
                 writer.log = Some(log);
             }
             Err(error) if error.is_permanent() => writer.edges.reports.trouble(NAME, Cause::Fatal(error.to_string())),
@@ -297,7 +302,7 @@ impl Handler<EventBatch> for DeltaWriter {
             return;
         }
         let pulse = self.pulse.clone();
-        let _busy = pulse.busy();
+        let _busy = pulse.take(batch.batch.rows.num_rows());
         let fresh = match self.join(&batch.spans) {
             Ok(fresh) => fresh,
             Err(broken) => return self.edges.reports.trouble(NAME, Cause::ChainBroken(broken.to_string())),

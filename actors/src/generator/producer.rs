@@ -11,8 +11,8 @@ use tributary_core::traffic::text::push_digits;
 use tributary_core::traffic::{Model, Pace, Population};
 
 use super::outbox::{Outbox, Refused, Size, Tally};
-use super::{Config, PROGRESS_EVERY, Report, TICK};
-use crate::telemetry;
+use super::{Config, NAME, PROGRESS_EVERY, Report, TICK};
+use crate::telemetry::GeneratorMeter;
 
 /// So many events at most between two looks at the channel.
 const BURST: u64 = 4_096;
@@ -31,7 +31,8 @@ pub(super) struct Producer {
     last_us: i64,
     key: Vec<u8>,
     payload: Vec<u8>,
-    counted: u64,
+    counted: (u64, u64),
+    meter: GeneratorMeter,
     progress: Progress,
 }
 
@@ -54,7 +55,8 @@ impl Producer {
             last_us: now,
             key: Vec::new(),
             payload: Vec::new(),
-            counted: 0,
+            counted: (0, 0),
+            meter: GeneratorMeter::new(&config.stream, NAME),
             progress: Progress { at: Instant::now(), delivered: 0, failed: 0 },
             config,
             size,
@@ -171,8 +173,8 @@ impl Producer {
     /// Counts what arrived, and now and then says so.
     fn report(&mut self) {
         let (delivered, failed) = (self.tally.delivered(), self.tally.failed());
-        telemetry::generated(delivered - self.counted);
-        self.counted = delivered;
+        self.meter.sent(delivered - self.counted.0, failed - self.counted.1);
+        self.counted = (delivered, failed);
         let passed = self.progress.at.elapsed();
         if passed < PROGRESS_EVERY {
             return;

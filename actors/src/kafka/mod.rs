@@ -6,7 +6,9 @@ pub mod topic;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use tributary_core::settings::Kafka;
 
 /// What can go wrong with Kafka.
@@ -48,9 +50,20 @@ impl KafkaError {
 /// # Errors
 /// With the property that it does not take.
 pub fn check(settings: &Kafka) -> Result<(), KafkaError> {
-    let made: Result<BaseConsumer, _> = consumer_config(settings, "127.0.0.1:9", "check", None).create();
+    let made = consumer_config(settings, "127.0.0.1:9", "check", None).create_with_context::<_, BaseConsumer<Mute>>(Mute);
     made.map(drop).map_err(|e| KafkaError::client("preparing a client", e))
 }
+
+/// Nobody listens where [`check`] points its client to: that is nothing to log.
+struct Mute;
+
+impl ClientContext for Mute {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+
+    fn error(&self, _: rdkafka::error::KafkaError, _: &str) {}
+}
+
+impl ConsumerContext for Mute {}
 
 /// How long a question to the broker may take.
 pub const ASK: Duration = Duration::from_secs(5);

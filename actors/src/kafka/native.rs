@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::bindings as rd;
 use rdkafka::client::{Client, ClientContext};
@@ -61,6 +61,7 @@ pub struct DataQueue {
     shared: Option<Queue>,
     partitions: HashMap<i32, Queue>,
     buffer: Vec<*mut rd::rd_kafka_message_t>,
+    came: Option<Instant>,
 }
 
 // SAFETY: the buffer is empty between calls; the queues are `Send`.
@@ -98,6 +99,11 @@ impl DataQueue {
         self.shared.is_some()
     }
 
+    /// How long ago the last wait for records was over.
+    pub fn since_they_came(&self) -> Duration {
+        self.came.map_or(Duration::ZERO, |came| came.elapsed())
+    }
+
     /// Waits until `most` records are there or `wait` is over, and hands over what came.
     pub fn take(&mut self, most: usize, wait: Duration, mut each: impl FnMut(Taken<'_>)) -> usize {
         let Some(shared) = &self.shared else { return 0 };
@@ -122,6 +128,7 @@ impl DataQueue {
                 self.0.clear();
             }
         }
+        self.came = Some(Instant::now());
         let mut rest = Rest(&mut self.buffer, 0);
         while let Some(message) = rest.0.get(rest.1).copied() {
             // SAFETY: a message of the batch is valid until destroyed, its payload too; the borrow ends with the closure.

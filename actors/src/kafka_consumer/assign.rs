@@ -108,7 +108,7 @@ impl Reader {
             return None;
         }
         self.epochs += 1;
-        let part = Part { epoch: self.epochs, floor: floors, sealed: start, taken: start, faulted: false };
+        let part = Part { epoch: self.epochs, floor: floors, sealed: start, taken: start, faulted: false, newest_ms: None };
         self.parts.insert(partition, part);
         self.blocked.remove(&partition);
         self.edges.progress.assigned(partition, start, floors);

@@ -64,8 +64,8 @@ pub struct Config {
 
 /// Who is told what.
 pub struct Edges {
-    /// Both legs' first rooms.
-    pub batches: Vec<Recipient<EventBatch>>,
+    /// Both legs' first rooms, and what counts what waits for them.
+    pub batches: Vec<(Recipient<EventBatch>, Pulse)>,
     /// The same rooms, for fences.
     pub fences: Vec<Recipient<Fence>>,
     /// The supervisor.

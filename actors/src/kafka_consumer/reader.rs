@@ -29,6 +29,8 @@ pub(super) struct Part {
     pub(super) taken: i64,
     /// librdkafka reported an error since the last seal: its position may point beyond it.
     pub(super) faulted: bool,
+    /// Kafka's time of the newest record since the last seal.
+    pub(super) newest_ms: Option<i64>,
 }
 
 impl Part {
@@ -109,14 +111,14 @@ impl Reader {
 
     /// Reads what is there, up to one read; seals the batch when it is full or old enough. Returns faults for the thread to judge.
     pub(super) fn read<C: rdkafka::ClientContext>(&mut self, client: &Client<C>) -> Vec<Fault> {
-        let _busy = self.edges.pulse.busy();
+        let _busy = self.edges.pulse.engaged();
         let wait = match self.begun {
             Some(begun) => self.config.batch_wait.saturating_sub(begun.elapsed()).min(Duration::from_millis(20)),
             None => Duration::from_millis(20),
         };
         let most = READ.min(self.config.batch_rows);
         let (parts, decoder) = (&mut self.parts, &mut self.decoder);
-        let (mut faults, mut oldest) = (Vec::new(), self.oldest_record_ms);
+        let (mut faults, mut oldest, mut bytes) = (Vec::new(), self.oldest_record_ms, 0);
         let n = self.queue.take(most, wait, |taken| match taken {
             Taken::Record { partition, offset, timestamp_ms, payload } => {
                 let Some(part) = parts.get_mut(&partition) else { return };
@@ -126,7 +128,9 @@ impl Reader {
                 part.taken = offset + 1;
                 if let Some(time) = timestamp_ms {
                     oldest = Some(oldest.map_or(time, |o: i64| o.min(time)));
+                    part.newest_ms = part.newest_ms.max(Some(time));
                 }
+                bytes += payload.map_or(0, <[u8]>::len) as u64;
                 decoder.push(Record { partition, offset, timestamp_ms, payload });
             }
             Taken::Fault { partition, code, text } => {
@@ -138,9 +142,14 @@ impl Reader {
         });
         self.oldest_record_ms = oldest;
         if n > 0 {
+            self.edges.meter.consumed(bytes);
+            self.edges.pulse.meter().took(n as u64);
             self.begun.get_or_insert_with(Instant::now);
         }
         self.seal_if_due(client);
+        if n > 0 {
+            self.edges.pulse.meter().handled(self.queue.since_they_came().as_secs_f64());
+        }
         faults
     }
 
@@ -160,7 +169,6 @@ impl Reader {
         for (partition, part) in &self.parts {
             if let Some((low, high)) = native::cached_watermarks(client, &self.topic, *partition) {
                 self.edges.progress.watermarks(*partition, low, high);
-                self.edges.meter.high_watermark(*partition, high);
             }
             if part.end(native::position(client, &self.topic, *partition)) > part.sealed {
                 self.begun.get_or_insert_with(Instant::now);
@@ -177,6 +185,9 @@ impl Reader {
             if to > part.sealed {
                 spans.push(Span { partition: *partition, epoch: part.epoch, from: part.sealed, to, floor: part.floor });
                 (part.sealed, part.taken, part.faulted) = (to, to, false);
+                if let Some(ms) = part.newest_ms.take() {
+                    self.edges.progress.newest(*partition, to, ms);
+                }
             }
         }
         let oldest_record_ms = self.oldest_record_ms.take();
@@ -198,7 +209,9 @@ impl Reader {
             oldest_record_ms,
             ticket: Arc::new(ticket),
         };
-        for room in &self.edges.batches {
+        self.edges.pulse.meter().gave(sent.batch.rows.num_rows() as u64);
+        for (room, pulse) in &self.edges.batches {
+            pulse.posted();
             if room.try_send(sent.clone()).is_err() {
                 // Closed: the room's tombstone has told. Full: the gate failed its promise. Either way the chain is broken.
                 self.edges.reports.trouble(NAME, Cause::ChainBroken("a room did not take a batch".to_owned()));
@@ -212,7 +225,7 @@ mod tests {
     use super::*;
 
     fn part(sealed: i64, taken: i64) -> Part {
-        Part { epoch: 1, floor: [0, 0], sealed, taken, faulted: false }
+        Part { epoch: 1, floor: [0, 0], sealed, taken, faulted: false, newest_ms: None }
     }
 
     #[test]

@@ -66,6 +66,7 @@ impl ClientContext for Context {
             _ => {}
         }
         reader.edges.progress.set_kafka_away(away);
+        reader.edges.meter.kafka(!away);
     }
 }
 
@@ -123,6 +124,7 @@ fn run(consumer: BaseConsumer<Context>, ear: &Receiver<Control>) {
     let mut sealed = false;
     let mut shut = Duration::ZERO;
     loop {
+        context.reader().edges.pulse.beat();
         let open = !sealed && context.reader().queue.is_open();
         let wait = if open { Duration::ZERO } else { IDLE };
         if let Some(Err(error)) = consumer.poll(wait) {

@@ -20,7 +20,8 @@ use super::commit::encode;
 pub use super::commit::{Commit, CommitError, Kind, Move, rewriter_app};
 use super::listing::{self, Listing};
 use super::snapshot::{actions, no_table, read_checkpoint, read_entry};
-use super::{LakeError, delta_error};
+use super::{LakeError, delta_error, name_of};
+use crate::telemetry::TableMeter;
 
 /// What somebody else's version did, as far as we care.
 #[derive(Debug, Default)]
@@ -40,6 +41,9 @@ pub struct DeltaLog {
     retry: Duration,
     /// When the log was looked at last, milliseconds since 1970: a clock that goes on while a machine sleeps.
     read_ms: i64,
+    meter: TableMeter,
+    /// See [`DeltaLog::resolved`].
+    resolved: Option<&'static str>,
 }
 
 /// How long a head is trusted without another look; far less than any log keeps its entries.
@@ -57,7 +61,17 @@ impl DeltaLog {
     /// # Errors
     /// When the log cannot be read or there is none.
     pub async fn open(store: LogStoreRef) -> Result<Self, LakeError> {
-        let mut log = Self { store, next: 0, txns: HashMap::new(), recent: VecDeque::new(), retry: RETRY, read_ms: now_ms() };
+        let meter = TableMeter::new(&name_of(store.root_url()));
+        let mut log = Self {
+            store,
+            next: 0,
+            txns: HashMap::new(),
+            recent: VecDeque::new(),
+            retry: RETRY,
+            read_ms: now_ms(),
+            meter,
+            resolved: None,
+        };
         let listing = Listing::of_end(&log.store).await.map_err(|e| log.error(e))?;
         let newest = listing.newest.ok_or_else(|| no_table(&log.store))?;
         if let Some((version, files)) = listing.checkpoint_up_to(newest) {
@@ -106,6 +120,11 @@ impl DeltaLog {
         self.txns.get(app).copied()
     }
 
+    /// What an error of the last commit turned out to be: it had landed all the same, or it had not and was repeated.
+    pub fn resolved(&self) -> Option<&'static str> {
+        self.resolved
+    }
+
     /// All application ids and their versions.
     pub fn txns(&self) -> &HashMap<String, i64> {
         &self.txns
@@ -127,6 +146,7 @@ impl DeltaLog {
     /// See [`CommitError`]; after [`CommitError::Store`] the same commit may be tried again.
     pub async fn commit(&mut self, commit: &Commit) -> Result<u64, CommitError> {
         let mut failures = 0;
+        self.resolved = None;
         let own = commit.id.to_string();
         if (now_ms() - self.read_ms).unsigned_abs() > TRUSTED.as_millis() as u64 {
             self.wake().await?;
@@ -158,7 +178,16 @@ impl DeltaLog {
                 }
                 Err(error) => error,
             };
-            match self.read_next().await? {
+            let winner = self.read_next().await?;
+            self.resolved = match &winner {
+                Some(_) if self.is_newest(&own) => Some("landed"),
+                Some(_) => {
+                    self.meter.conflict();
+                    self.resolved
+                }
+                None => Some("repeated"),
+            };
+            match winner {
                 Some(winner) if winner.table_changed && !self.is_newest(&own) => return Err(CommitError::TableChanged(version)),
                 Some(_) => {} // our own that had landed, or somebody else's: compare again
                 None => {

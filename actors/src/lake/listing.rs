@@ -12,6 +12,8 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 use serde::Deserialize;
 
+use super::{LakeError, delta_error};
+
 /// The files of a log from some version on.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
@@ -104,6 +106,12 @@ pub(super) async fn hint(store: &LogStoreRef) -> Result<Option<Hint>, DeltaTable
         Err(error) => return Err(error.into()),
     };
     Ok(serde_json::from_slice(&bytes).ok())
+}
+
+/// The version of the newest checkpoint; 0 where there is none.
+pub(crate) async fn checkpointed(store: &LogStoreRef) -> Result<u64, LakeError> {
+    let hint = hint(store).await.map_err(|error| delta_error(store.root_url(), error))?;
+    Ok(hint.map_or(0, |hint| hint.version))
 }
 
 /// `00000000000000000012.json`, `00000000000000000012.checkpoint.parquet` and `….checkpoint.0000000001.0000000002.parquet` are of

@@ -23,7 +23,7 @@ pub mod encoder;
 pub mod files;
 pub mod fsync_store;
 pub mod history;
-mod listing;
+pub(crate) mod listing;
 pub mod offsets;
 pub mod reader;
 pub mod snapshot;
@@ -137,6 +137,12 @@ pub fn table(lake: &Url, name: &str, options: impl IntoIterator<Item = (String, 
             problem: "a table is bronze.NAME, silver.NAME or gold.NAME".to_owned(),
         }),
     }
+}
+
+/// The name `layer.table` of a table at this address.
+pub(crate) fn name_of(table: &Url) -> String {
+    let parts: Vec<&str> = table.path().split('/').filter(|part| !part.is_empty()).collect();
+    parts[parts.len().saturating_sub(2)..].join(".")
 }
 
 fn at(lake: &Url, folder: &str, options: impl IntoIterator<Item = (String, String)>) -> Result<LogStoreRef, LakeError> {

@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 pub use super::checkpoint::write::Written;
 use super::listing::Listing;
 use super::{LakeError, checkpoint, delta_error};
-use crate::telemetry::StreamMeter;
+use crate::telemetry::TableMeter;
 
 /// Commits between two checkpoints, at least.
 pub const CHECKPOINT_EVERY: u64 = 100;
@@ -49,7 +49,7 @@ pub fn runtime() -> std::io::Result<&'static Runtime> {
 /// Keeps one table's log short.
 pub struct Upkeep {
     store: LogStoreRef,
-    meter: StreamMeter,
+    meter: TableMeter,
     done: u64,
     /// Commits to the next checkpoint, by what the last one cost.
     every: Arc<AtomicU64>,
@@ -58,7 +58,7 @@ pub struct Upkeep {
 
 impl Upkeep {
     /// For a table whose newest version is `version`.
-    pub fn new(store: LogStoreRef, meter: StreamMeter, version: u64) -> Self {
+    pub fn new(store: LogStoreRef, meter: TableMeter, version: u64) -> Self {
         let every = Arc::new(AtomicU64::new(CHECKPOINT_EVERY));
         Self { store, meter, done: version - version % CHECKPOINT_EVERY, every, running: Arc::default() }
     }

@@ -61,6 +61,16 @@ pub(super) fn may_hold_bad(file: &TableFile) -> bool {
     !(ok("minValues") && ok("maxValues"))
 }
 
+/// Whether a file may hold an event of these times, `[from, to)` in milliseconds since 1970: its statistics know, where it has any.
+pub(super) fn may_hold_time(file: &TableFile, (from, to): (i64, i64)) -> bool {
+    let stats = file.stats.as_deref().and_then(|s| serde_json::from_str::<serde_json::Value>(s).ok()).unwrap_or_default();
+    let bound = |bound: &str| {
+        let text = stats[bound]["event_timestamp"].as_str()?;
+        Some(chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis())
+    };
+    bound("minValues").is_none_or(|low| low < to) && bound("maxValues").is_none_or(|high| high >= from)
+}
+
 /// The rows of a file in batches of a bounded weight, these columns alone (those that it has), or all.
 ///
 /// # Errors
@@ -93,4 +103,27 @@ pub(super) async fn few_rows(
         Ok::<_, DeltaTableError>(reader.with_batch_size(fit.max(16).min(most)).build()?)
     };
     read.await.map_err(|e| delta_error(store.root_url(), e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_left_out_only_when_its_statistics_say_so() {
+        let file = |stats: Option<&str>| TableFile {
+            path: "a.parquet".to_owned(),
+            size: 1,
+            rows: None,
+            date: None,
+            stats: stats.map(str::to_owned),
+            tags: Default::default(),
+            modified_ms: 0,
+        };
+        let range = r#"{"minValues":{"event_timestamp":"1970-01-01T00:00:10.000Z"},"maxValues":{"event_timestamp":"1970-01-01T00:00:20.000Z"}}"#;
+        for (from, to, may) in [(0, 10_000, false), (0, 10_001, true), (20_000, 30_000, true), (20_001, 30_000, false)] {
+            assert_eq!(may_hold_time(&file(Some(range)), (from, to)), may, "{from} to {to}");
+        }
+        assert!(may_hold_time(&file(None), (0, 1)) && may_hold_time(&file(Some("{}")), (0, 1)));
+    }
 }

@@ -210,7 +210,7 @@ fn between(before: &Counted, now: &Counted) -> Option<BTreeMap<tributary_core::r
 }
 
 /// Bronze, once it has all that was counted.
-async fn reach(at: &Stores, counted: &Counted, deadline: Instant) -> Result<Bronze, RepairError> {
+pub(super) async fn reach(at: &Stores, counted: &Counted, deadline: Instant) -> Result<Bronze, RepairError> {
     loop {
         let table = Bronze::open(&at.table).await?.unwrap_or_default();
         let next = |(n, p): (i32, i32)| table.txn(&ingest_app(&at.stream.topic, n, p)).unwrap_or(0);

@@ -1,12 +1,14 @@
 //! What a person does when numbers are wrong, or when records were called bad that are not.
 //!
 //! - [`heal`]: windows counted again from bronze and put right, beside a running pipeline. [`recount`] counts.
+//! - [`drift`]: whether they are wrong, looked at beside it.
 //! - [`letters`]: the records of bronze that are not valid, looked at.
 //! - [`replay`]: those of them that today's declaration calls valid (`judge`) become valid, in bronze first (`rewrite`); [`finish`] brings what
 //!   bronze has to the windows, whoever was killed in between.
 //! - [`bronze`]: the table at one version, as all of them see it.
 
 pub mod bronze;
+pub mod drift;
 pub mod finish;
 pub mod heal;
 mod judge;

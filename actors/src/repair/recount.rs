@@ -37,6 +37,13 @@ impl Part {
         (self.from_ms.div_euclid(every_ms) * every_ms, self.to_ms)
     }
 
+    /// The event times, `[from, to)` in milliseconds since 1970, of which windows hold any of it.
+    fn ends(&self, stream: &Stream) -> (i64, i64) {
+        let starts = stream.windows.iter().map(|window| self.starts(window.every_ms).0).min();
+        let ends = stream.windows.iter().map(|w| (self.to_ms - 1).div_euclid(w.every_ms) * w.every_ms + w.every_ms).max();
+        (starts.unwrap_or(self.from_ms), ends.unwrap_or(self.to_ms))
+    }
+
     fn takes(&self, stream: &Stream, key: &Key) -> bool {
         let every_ms = stream.windows.get(usize::from(key.window)).map_or(DAY_MS, |window| window.every_ms);
         let (from, to) = self.starts(every_ms);
@@ -72,7 +79,7 @@ pub(super) async fn count(
             })
             .filter(|(_, spans): &(i32, Vec<Span>)| !spans.is_empty())
             .collect();
-        if held.is_empty() {
+        if held.is_empty() || !bronze::may_hold_time(file, part.ends(stream)) {
             continue;
         }
         for batch in bronze::rows(store, file, Some(&columns)).await? {

@@ -34,6 +34,8 @@ pub struct Merged {
     pub done: Vec<Span>,
     /// Partitions that somebody else owns, with the offset found.
     pub foreign: Vec<(Span, i64)>,
+    /// Rows of windows that were added to.
+    pub rows: u64,
 }
 
 impl Target {
@@ -63,6 +65,7 @@ impl Target {
                 *cells.entry(key.clone()).or_default() += amount;
             }
         }
+        merged.rows = cells.len() as u64;
         self.move_offsets(&mut transaction, &merged.done).await?;
         self.add_rows(&mut transaction, cells).await?;
         transaction.commit().await.map_err(ServingError::new("committing a merge"))?;

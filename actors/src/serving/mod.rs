@@ -28,6 +28,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use tributary_core::stream::{Stream, Window};
 
+use crate::telemetry;
+
 /// What can go wrong with PostgreSQL.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}: {source}")]
@@ -85,10 +87,12 @@ pub async fn connect(url: &str) -> Result<PgConnection, ServingError> {
             ("timezone", "UTC"),
         ])
         .disable_statement_logging();
-    match tokio::time::timeout(CONNECT, options.connect()).await {
+    let connected = match tokio::time::timeout(CONNECT, options.connect()).await {
         Ok(connected) => connected.map_err(ServingError::new("connecting to PostgreSQL")),
         Err(_) => Err(ServingError { doing: "connecting to PostgreSQL", source: sqlx::Error::PoolTimedOut }),
-    }
+    };
+    telemetry::connection(&connected);
+    connected
 }
 
 /// Brings the tables that do not depend on declarations up to date; one instance at a time.

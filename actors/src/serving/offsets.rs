@@ -6,6 +6,21 @@ use sqlx::{Connection, PgConnection};
 
 use super::ServingError;
 
+/// How many records were lost to Kafka's retention or an operator's word, in whichever leg lost more.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn lost(connection: &mut PgConnection, stream: &str) -> Result<i64, ServingError> {
+    sqlx::query_scalar(
+        "SELECT COALESCE(max(n), 0)::bigint FROM (SELECT sum(to_offset - from_offset) AS n FROM ops.lost_ranges \
+         WHERE stream = $1 GROUP BY leg) AS lost",
+    )
+    .bind(stream)
+    .fetch_one(connection)
+    .await
+    .map_err(ServingError::new("reading ops.lost_ranges"))
+}
+
 /// The next offset of every partition that the windows have begun.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use crate::line::NotReady;
 use crate::messages::Cause;
 use crate::pipeline::Pipeline;
 use crate::progress::Partition;
+use crate::room::Pulse;
 use crate::telemetry::LegMeter;
 
 /// A leg that the main pipeline goes without.
@@ -30,6 +31,10 @@ impl Detached {
 
     pub(super) fn into_pipeline(self) -> Option<Pipeline> {
         self.pipeline
+    }
+
+    pub(super) fn pulses(&self) -> &[Pulse] {
+        self.pipeline.as_ref().map_or(&[], |p| &p.pulses)
     }
 
     pub(super) fn partitions(&self) -> BTreeMap<i32, Partition> {

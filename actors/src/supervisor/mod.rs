@@ -83,6 +83,7 @@ impl Supervisor {
             period: PERIOD,
         };
         let meter = StreamMeter::new(&line.stream.name);
+        meter.begin(wanted);
         Self {
             line,
             wanted,
@@ -154,6 +155,10 @@ impl Supervisor {
             Event::Down { room, generation, panicked: true } => (generation, room, Cause::Panicked),
             Event::Down { room, generation, panicked: false } => (generation, room, Cause::Failed(format!("{room} ended"))),
         };
+        if !matches!(cause, Cause::Stalled(_)) {
+            // That one is said again and again; it counts when something follows from it.
+            self.meter.failed(room, kind(&cause));
+        }
         if let Cause::Fatal(why) = cause {
             return Err(self.gave_up(format!("{room}: {why}")));
         }
@@ -165,35 +170,37 @@ impl Supervisor {
     }
 
     async fn main_in_trouble(&mut self, room: &'static str, cause: Cause) -> Result<(), GaveUp> {
-        match cause {
+        match &cause {
             Cause::Stalled(leg) => {
+                let leg = *leg;
                 let others = self.main.as_ref().map_or(Legs::NONE, |m| m.legs.without(leg));
                 // The last leg has nobody to hold up: it goes on trying where it is.
                 if !others.is_empty() {
+                    self.meter.failed(room, kind(&cause));
                     self.detach(leg).await;
                 }
                 Ok(())
             }
             Cause::TopicChanged(why) => {
                 tracing::error!(stream = self.line.stream.name, "{why}");
-                self.problem = Some(why);
-                self.tear_down("topic_changed").await;
+                self.problem = Some(why.clone());
+                self.tear_down(room, kind(&cause)).await;
                 self.not_before = Instant::now() + self.line.settings.pipeline.restart_backoff;
                 Ok(())
             }
-            cause => self.rebuild(room, &cause).await,
+            cause => self.rebuild(room, cause).await,
         }
     }
 
     /// Tears the main pipeline down and says when to build the next.
     async fn rebuild(&mut self, room: &'static str, cause: &Cause) -> Result<(), GaveUp> {
-        let (label, words) = match cause {
-            Cause::ChainBroken(why) => ("chain_broken", why.clone()),
-            Cause::Panicked => ("panicked", "panicked".to_owned()),
-            Cause::Hung(since) => ("hung", format!("busy with one message for {since:?}")),
-            other => ("failed", format!("{other:?}")),
+        let words = match cause {
+            Cause::ChainBroken(why) | Cause::Failed(why) => why.clone(),
+            Cause::Panicked => "panicked".to_owned(),
+            Cause::Hung(since) => format!("busy with one message for {since:?}"),
+            other => format!("{other:?}"),
         };
-        self.tear_down(label).await;
+        self.tear_down(room, kind(cause)).await;
         match self.restarts.broke(self.started.elapsed()) {
             Verdict::Again(wait) => {
                 tracing::error!(stream = self.line.stream.name, room, "{words}; rebuilding in {wait:?}");
@@ -210,9 +217,9 @@ impl Supervisor {
         }
     }
 
-    async fn tear_down(&mut self, cause: &'static str) {
+    async fn tear_down(&mut self, room: &'static str, cause: &'static str) {
         self.restarted += 1;
-        self.meter.restarted(cause);
+        self.meter.restarted(room, cause);
         if let Some(main) = self.main.take() {
             main.kill().await;
         }
@@ -220,7 +227,9 @@ impl Supervisor {
 
     async fn tick(&mut self) -> Result<(), GaveUp> {
         let hung = self.main.as_ref().and_then(|m| m.pulses.iter().map(crate::room::Pulse::read).find(|(_, busy)| *busy > HUNG));
+        self.show_actors();
         if let Some((room, busy)) = hung {
+            self.meter.failed(room, kind(&Cause::Hung(busy)));
             return self.rebuild(room, &Cause::Hung(busy)).await;
         }
         if self.main.is_none() && Instant::now() >= self.not_before {
@@ -306,6 +315,20 @@ impl Supervisor {
         self.show();
     }
 
+    /// Puts how the actors are where Prometheus reads it. A leg that catches up has rooms of the same names: the worse of two counts.
+    fn show_actors(&self) {
+        let now = chrono::Utc::now().timestamp_millis() as f64 / 1000.0;
+        let mut actors: BTreeMap<&'static str, (f64, Option<u64>)> = BTreeMap::new();
+        let detached = self.detached.values().flat_map(Detached::pulses);
+        for pulse in self.main.iter().flat_map(|main| &main.pulses).chain(detached) {
+            let (at, waiting) = (now - pulse.silent().as_secs_f64(), pulse.waiting());
+            let shown = actors.entry(pulse.read().0).or_insert((at, waiting));
+            *shown = (shown.0.min(at), shown.1.max(waiting));
+        }
+        let rows: Vec<_> = actors.into_iter().map(|(actor, (at, waiting))| (actor, at, waiting)).collect();
+        self.meter.actors(&rows);
+    }
+
     /// Puts the state where others read it.
     fn show(&self) {
         let name = self.line.stream.name.clone();
@@ -347,5 +370,18 @@ impl Supervisor {
                 }
             }
         });
+    }
+}
+
+/// What kind of failure it is, in one word for metrics.
+fn kind(cause: &Cause) -> &'static str {
+    match cause {
+        Cause::ChainBroken(_) => "chain_broken",
+        Cause::Panicked => "panicked",
+        Cause::Hung(_) => "hung",
+        Cause::Stalled(_) => "stalled",
+        Cause::TopicChanged(_) => "topic_changed",
+        Cause::Failed(_) => "failed",
+        Cause::Fatal(_) => "fatal",
     }
 }

@@ -3,7 +3,7 @@
 use tributary_actors::lake::delta_log::DeltaLog;
 use tributary_actors::lake::snapshot::Snapshot;
 use tributary_actors::lake::upkeep::{CHECKPOINT_EVERY, Upkeep};
-use tributary_actors::telemetry::StreamMeter;
+use tributary_actors::telemetry::TableMeter;
 
 use crate::common::lake::{Table, files, verify_chain};
 use crate::common::payments::stream;
@@ -14,7 +14,7 @@ use crate::{app, commit};
 async fn a_head_read_through_a_checkpoint_knows_all_offsets_and_tags() {
     let table = Table::new(&stream()).await;
     let mut log = DeltaLog::open(table.store.clone()).await.unwrap();
-    let mut upkeep = Upkeep::new(table.store.clone(), StreamMeter::new("payments"), log.version());
+    let mut upkeep = Upkeep::new(table.store.clone(), TableMeter::new("bronze.payments"), log.version());
     let every = CHECKPOINT_EVERY as i64;
     for n in 0..4 * every + 7 {
         // Partition 9 is quiet after its first commit: its offset lives in checkpoints only, later on.

@@ -29,8 +29,13 @@ impl Room {
         let (fence, fences) = Probe::<Fence>::open();
         let (drain, drains) = Probe::<Drain>::open();
         let (reports, _, ears) = ears();
-        let edges = Edges { sink: sink.recipient(), fences: fence.recipient(), drains: drain.recipient() };
-        let addr = WindowAggregator::new(stream(), edges, reports, Pulse::new("window_aggregator")).start();
+        let edges = Edges {
+            sink: sink.recipient(),
+            fences: fence.recipient(),
+            drains: drain.recipient(),
+            sink_pulse: Pulse::new("user_events", "postgres_sink"),
+        };
+        let addr = WindowAggregator::new(stream(), edges, reports, Pulse::new("user_events", "window_aggregator")).start();
         Self { gate: Gate::new(100_000, 1 << 30), addr, folded, fences, drains, ears }
     }
 

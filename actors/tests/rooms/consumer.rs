@@ -83,12 +83,12 @@ async fn open_as(kafka: &Kafka, floors: Arc<Set>, mode: Mode, sizes: Sizes) -> R
     };
     let progress = Progress::default();
     let edges = Edges {
-        batches: vec![probe.recipient()],
+        batches: vec![(probe.recipient(), Pulse::new("user_events", "delta_writer"))],
         fences: vec![fences.recipient()],
         reports,
         gate: Arc::clone(&gate),
         progress: progress.clone(),
-        pulse: Pulse::new("kafka_consumer"),
+        pulse: Pulse::new("user_events", "kafka_consumer"),
         meter: StreamMeter::new("payments"),
     };
     let consumer = Consumer::start(config, edges, (tell.clone(), ear)).unwrap();

@@ -36,7 +36,7 @@ fn a_panic_in_a_room_is_told_and_gives_its_credit_back() {
             min_free_bytes: 0,
         };
         let writer = DeltaWriter::start_in_arbiter(&arbiter.handle(), move |_| {
-            DeltaWriter::new(config, edges, Pulse::new("delta_writer"))
+            DeltaWriter::new(config, edges, Pulse::new("user_events", "delta_writer"))
         });
         writer.try_send(full(&gate, &[span(0, 0, 10, 0)])).unwrap();
         // Rows without the columns that the room relies on: a bug, and what a bug does.
@@ -64,7 +64,7 @@ fn a_room_that_ends_without_a_panic_is_told_as_such() {
 
 #[test]
 fn a_pulse_shows_how_long_a_room_has_been_busy_with_one_message() {
-    let pulse = Pulse::new("somebody");
+    let pulse = Pulse::new("user_events", "somebody");
     assert_eq!(pulse.read(), ("somebody", Duration::ZERO));
     let busy = pulse.busy();
     std::thread::sleep(Duration::from_millis(30));

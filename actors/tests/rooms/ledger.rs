@@ -20,8 +20,14 @@ fn open(stall_after: Duration, commits_to_group: bool) -> (Addr<OffsetLedger>, P
     let (reports, control, ears) = ears();
     let progress = Progress::default();
     let config = Config { stream: "payments".into(), legs: Legs::BOTH, stall_after, commits_to_group };
-    let ledger =
-        OffsetLedger::new(config, progress.clone(), Gate::new(1000, 1 << 20), control, reports, Pulse::new("offset_ledger"));
+    let ledger = OffsetLedger::new(
+        config,
+        progress.clone(),
+        Gate::new(1000, 1 << 20),
+        control,
+        reports,
+        Pulse::new("user_events", "offset_ledger"),
+    );
     (ledger.start(), progress, ears)
 }
 
@@ -96,7 +102,7 @@ fn a_shut_gate_shortens_the_patience() {
             stall_after: Duration::from_secs(3600),
             commits_to_group: false,
         };
-        let pulse = Pulse::new("offset_ledger");
+        let pulse = Pulse::new("user_events", "offset_ledger");
         let _ledger = OffsetLedger::new(config, progress.clone(), Arc::clone(&gate), control, reports, pulse).start();
         progress.assigned(0, 0, [0, 0]);
         progress.sealed(&[span(0, 0, 50, 0)], Legs::only(Leg::Serving));

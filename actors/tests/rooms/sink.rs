@@ -36,7 +36,7 @@ fn open(url: &str, merge: Duration) -> Sink {
     let gate = Gate::new(100_000, 1 << 30);
     let edges = Edges { gate: Arc::clone(&gate), ledger: probe.recipient(), consumer, reports };
     let config = Config { stream: stream(), incarnation: 1, database_url: url.to_owned(), merge };
-    let addr = PostgresSink::new(config, edges, Pulse::new("postgres_sink")).start();
+    let addr = PostgresSink::new(config, edges, Pulse::new("user_events", "postgres_sink")).start();
     Sink { gate, addr, durable, ears }
 }
 

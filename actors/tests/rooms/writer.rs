@@ -244,7 +244,7 @@ fn a_range_without_records_is_no_debt() {
         let legs = Legs::only(Leg::Bronze);
         let config = Config { stream: "payments".into(), legs, stall_after: Duration::from_millis(100), commits_to_group: false };
         let gate = tributary_actors::gate::Gate::new(1000, 1 << 20);
-        let pulse = tributary_actors::room::Pulse::new("offset_ledger");
+        let pulse = tributary_actors::room::Pulse::new("user_events", "offset_ledger");
         let ledger = OffsetLedger::new(config, progress.clone(), gate, control, reports, pulse).start();
         let (_, kept) = crate::common::probe::Probe::open();
         let writer = Writer::reporting_to(table, store, Duration::from_millis(20), ledger.recipient(), kept);

@@ -59,7 +59,7 @@ impl Writer {
             file_bytes: 64 << 20,
             min_free_bytes: 0,
         };
-        let addr = DeltaWriter::new(config, edges, Pulse::new("delta_writer")).start();
+        let addr = DeltaWriter::new(config, edges, Pulse::new("user_events", "delta_writer")).start();
         Self { table, gate, addr, durable, ears }
     }
 

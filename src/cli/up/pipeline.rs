@@ -16,7 +16,7 @@ use tributary_actors::board::Board;
 use tributary_actors::generator::{Config as GeneratorConfig, Generator, Halt, Report};
 use tributary_actors::lake::upkeep;
 use tributary_actors::supervisor::{House, run as run_house};
-use tributary_actors::telemetry;
+use tributary_actors::telemetry::Metrics;
 use tributary_core::settings::{Role, Settings};
 use tributary_core::span::{Leg, Legs};
 use tributary_core::stream::Stream;
@@ -29,6 +29,9 @@ use crate::engine::{LocalEngine, limits};
 
 /// How long the generator's last events may take to be acknowledged.
 const GENERATOR_STOP: Duration = Duration::from_secs(2);
+
+/// How often metrics that nobody reads are made small.
+const TIDY: Duration = Duration::from_secs(5);
 
 /// Runs until a signal or a failure that no restart mends.
 pub(crate) fn run(
@@ -46,7 +49,7 @@ pub(crate) fn run(
         .fold(Legs::NONE, |legs, (_, leg)| legs.with(leg));
     let streams: Vec<Arc<Stream>> = streams.into_iter().map(Arc::new).collect();
     let generate = if roles.contains(&Role::Generator) { streams.first().cloned() } else { None };
-    let metrics = telemetry::install().context("cannot keep metrics")?;
+    let metrics = Arc::new(Metrics::install(&settings.instance).context("cannot keep metrics")?);
     let house = (!legs.is_empty()).then(|| House {
         settings: Arc::clone(&settings),
         streams: streams.clone(),
@@ -60,7 +63,14 @@ pub(crate) fn run(
 
     let system = actix::System::new();
     let ended = system.block_on(async {
-        let server = console::serve(&settings.http.listen, metrics, boards.clone())?;
+        let server = console::serve(&settings.http.listen, Arc::clone(&metrics), boards.clone())?;
+        actix::spawn(async move {
+            let mut ticks = tokio::time::interval(TIDY);
+            loop {
+                ticks.tick().await;
+                metrics.tidy();
+            }
+        });
         let http = server.handle();
         actix::spawn(server);
         let (stop, stopped) = watch::channel(false);
@@ -118,6 +128,7 @@ fn start_generator(settings: &Settings, stream: &Stream, bootstrap: &str) -> Add
         traffic: settings.generator.clone(),
         profile: Profile::default(),
         seed: uuid::Uuid::new_v4().as_u64_pair().0,
+        stream: stream.name.clone(),
         topic: stream.topic.clone(),
         kafka: settings.kafka.clone(),
         bootstrap: bootstrap.to_owned(),
