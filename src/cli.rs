@@ -15,10 +15,12 @@ mod follow;
 mod generate;
 mod globals;
 mod heal;
+mod health;
 mod jobs;
 mod logging;
 mod models;
 mod output;
+mod page;
 mod query;
 mod repair;
 mod rows;
@@ -73,6 +75,7 @@ struct Cli {
 enum Command {
     Up(up::Args),
     Status(status::Args),
+    Health(health::Args),
     Jobs(jobs::Args),
     Run(run::Args),
     Runs(runs::Args),
@@ -104,6 +107,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Version(args) => version::run(&args, globals),
         Command::Up(args) => up::run(&args, &Session::begin(globals, args.flags())?),
         Command::Status(args) => status::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Health(args) => health::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Jobs(args) => jobs::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Run(args) => run::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Runs(args) => runs::run(&args, &Session::begin(globals, Vec::new())?),

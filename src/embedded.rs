@@ -4,6 +4,7 @@
 //!
 //! - [`postgres`]: the server process, kept alive. Behind it: [`binaries`] (which PostgreSQL), [`cluster`] (its files and roles),
 //!   [`server`] (one run of it), [`leftovers`] (what an earlier run left), [`process`] (users and signals).
+//! - [`prometheus`]: scrapes us, where one is installed.
 //! - [`broker`]: the Kafka-protocol log, in this process.
 //! - [`run_file`]: where a running `up` says where everything is, for the other commands.
 //! - [`lock`]: one owner per folder.
@@ -19,6 +20,7 @@ pub mod leftovers;
 pub mod lock;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod run_file;
 pub mod server;
 

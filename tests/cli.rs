@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests; a panic is a red test")]
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -43,9 +45,9 @@ fn origin(said: &Said, name: &str) -> (String, String) {
 fn help_names_every_subcommand_with_examples_and_ends_well() {
     let help = tributary(&["--help"], &[]);
     assert_eq!(help.code, 0);
-    const COMMANDS: [&str; 16] = [
-        "up", "status", "jobs", "run", "runs", "backfill", "tables", "models", "query", "why", "audit", "generate", "topic",
-        "config", "broker", "version",
+    const COMMANDS: [&str; 17] = [
+        "up", "status", "health", "jobs", "run", "runs", "backfill", "tables", "models", "query", "why", "audit", "generate",
+        "topic", "config", "broker", "version",
     ];
     for word in COMMANDS.into_iter().chain(["Examples:", "Exit status:"]) {
         assert!(help.out.contains(word), "{word}");
@@ -188,4 +190,42 @@ fn no_colour_reaches_a_pipe() {
 fn version_is_for_people_and_machines() {
     assert!(tributary(&["version"], &[]).out.starts_with("tributary 0."));
     assert_eq!(tributary(&["version", "--json"], &[]).json()["version"], env!("CARGO_PKG_VERSION"));
+}
+
+/// A server that gives one answer, to one request, and says which page that was for.
+fn answers(text: &'static str) -> (String, std::thread::JoinHandle<String>) {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    let page = std::thread::spawn(move || {
+        let (mut stream, _) = server.accept().unwrap();
+        let mut request = [0; 1024];
+        let length = stream.read(&mut request).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        String::from_utf8_lossy(&request[..length]).split_whitespace().nth(1).unwrap().to_owned()
+    });
+    (address, page)
+}
+
+#[test]
+fn health_is_what_the_process_says_of_itself() {
+    let (address, page) = answers("HTTP/1.1 200 OK\r\n\r\nok\n");
+    let everywhere = address.replace("127.0.0.1", "0.0.0.0");
+    let env = [("TRIBUTARY_HTTP_LISTEN", everywhere.as_str()), ("POSTGRES_HOST", "postgres")];
+    let said = tributary(&["health"], &env);
+    assert_eq!((said.code, said.out, said.err.as_str()), (0, format!("healthy: http://{address}/healthz\n"), ""));
+    assert_eq!(page.join().unwrap(), "/healthz");
+
+    let (address, page) = answers("HTTP/1.1 503 Service Unavailable\r\n\r\n{\"ready\":false,\"not_ready\":[\"why\"]}");
+    let said = tributary(&["health", "--ready"], &[("TRIBUTARY_HTTP_LISTEN", address.as_str())]);
+    assert_eq!((said.code, said.out.as_str()), (1, ""));
+    assert!(said.err.contains("not ready") && said.err.contains(r#"["why"]"#), "{}", said.err);
+    assert_eq!(page.join().unwrap(), "/readyz");
+}
+
+#[test]
+fn nobody_who_answers_is_not_healthy() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let said = tributary(&["health"], &[("TRIBUTARY_HTTP_LISTEN", free.as_str())]);
+    assert_eq!((said.code, said.out.as_str()), (1, ""));
+    assert!(said.err.contains(&format!("http://{free}/healthz does not answer")), "{}", said.err);
 }

@@ -41,6 +41,8 @@ fn tributary(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
     command.args(arguments).current_dir(folder).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
     command.env("TRIBUTARY_KAFKA_EMBEDDED_PORT", "0").env("POSTGRES_PORT", "0").env("TRIBUTARY_HTTP_LISTEN", "127.0.0.1:0");
+    // tests/e2e/fresh.py looks at that one.
+    command.env("PROMETHEUS_PORT", "0");
     command
 }
 

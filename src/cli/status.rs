@@ -3,10 +3,7 @@
 //! Asks a running `up` whether it is ready, and the stores themselves how far they are: what it shows does not depend on the health
 //! of what it looks at. Judges nothing and exits 0; `tributary audit` judges.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
@@ -14,12 +11,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::output;
+use super::page;
 use super::session::Session;
 use crate::audit::glance::{Glance, PartitionGlance, glance};
 use crate::embedded::run_file::RunFile;
 use crate::words;
-
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What runs, where, and how far it is
 #[derive(Debug, clap::Args)]
@@ -80,25 +76,11 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
 }
 
 fn ask(running: RunFile) -> Up {
-    let healthy = get(&running.http, "/healthz").is_some_and(|(status, _)| status == 200);
-    let (status, body) = get(&running.http, "/readyz").unwrap_or_default();
+    let healthy = page::get(&running.http, "/healthz").is_ok_and(|(status, _)| status == 200);
+    let (status, body) = page::get(&running.http, "/readyz").unwrap_or_default();
     let mut answer: Value = serde_json::from_str(&body).unwrap_or_default();
     let not_ready = answer.get_mut("not_ready").map(Value::take).unwrap_or_default();
     Up { pid: running.pid, http: running.http, kafka: running.kafka, healthy, ready: status == 200, not_ready }
-}
-
-/// Status and body of a page on this machine. By hand: an HTTP client for two pages would be the biggest part of the binary.
-fn get(address: &str, path: &str) -> Option<(u16, String)> {
-    let address = address.trim_start_matches("http://").trim_end_matches('/');
-    let address: SocketAddr = address.parse().ok()?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    // HTTP/1.0: the answer ends with the connection.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split_whitespace().nth(1)?.parse().ok()?, body.to_owned()))
 }
 
 fn render(status: &Status, now: DateTime<Utc>) -> String {

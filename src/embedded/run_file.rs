@@ -24,6 +24,9 @@ pub struct RunFile {
     pub lake: String,
     /// Address of `/metrics` and `/readyz`.
     pub http: String,
+    /// Address of the Prometheus beside it, if there is one.
+    #[serde(default)]
+    pub prometheus: Option<String>,
 }
 
 impl RunFile {

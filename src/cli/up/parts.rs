@@ -12,6 +12,7 @@ use super::super::session::Session;
 use crate::embedded::broker::{self, Broker};
 use crate::embedded::lock::FolderLock;
 use crate::embedded::postgres::{self, Postgres};
+use crate::embedded::prometheus::{self, Prometheus};
 use crate::embedded::run_file::RunFile;
 use crate::embedded::server::choose_port;
 
@@ -22,6 +23,7 @@ pub(crate) struct Plan {
     data_dir: PathBuf,
     broker: Option<broker::Options>,
     postgres: Option<postgres::Options>,
+    prometheus: Option<prometheus::Options>,
     http_pinned: bool,
     /// A generator alone lives beside an `up` with the same data folder, and takes its addresses.
     guest: bool,
@@ -36,6 +38,7 @@ pub(crate) struct Parts {
     pub(crate) data_dir: PathBuf,
     broker: Option<Broker>,
     postgres: Option<Postgres>,
+    prometheus: Option<Prometheus>,
     run_file: RunFile,
     guest: bool,
     _lock: Option<FolderLock>,
@@ -66,7 +69,15 @@ impl Plan {
             password: settings.serving.embedded_password.clone(),
             pg_bin: settings.serving.pg_bin.clone().map(PathBuf::from),
         });
-        Ok(Self { settings, data_dir, broker, postgres, http_pinned: !loaded.is_default("http.listen"), guest })
+        // Whoever brings the stores brings somebody who watches them, too.
+        let is_embedded = !guest && (broker.is_some() || postgres.is_some());
+        let prometheus = (is_embedded && settings.prometheus.port != 0).then(|| prometheus::Options {
+            home: data_dir.join("prometheus"),
+            settings: settings.prometheus.clone(),
+            port_pinned: !loaded.is_default("prometheus.port"),
+            rules_may_be_missing: loaded.is_default("prometheus.rules_dir"),
+        });
+        Ok(Self { settings, data_dir, broker, postgres, prometheus, http_pinned: !loaded.is_default("http.listen"), guest })
     }
 }
 
@@ -82,6 +93,7 @@ impl Parts {
             data_dir: plan.data_dir,
             broker: None,
             postgres: None,
+            prometheus: None,
             run_file: RunFile::of_this_process(),
             guest: plan.guest,
             _lock: lock,
@@ -99,6 +111,15 @@ impl Parts {
             parts.broker = Some(broker);
         }
         parts.choose_http(plan.http_pinned || plan.guest)?;
+        if let Some(options) = plan.prometheus {
+            match Prometheus::start(&options, &parts.settings.http.listen) {
+                Ok(started) => parts.prometheus = started,
+                // Nothing depends on it, unless a person asked for it by name.
+                Err(error) if options.settings.bin.is_some() || options.port_pinned => return Err(error),
+                Err(error) => tracing::warn!("going on without Prometheus: {error:#}"),
+            }
+        }
+        parts.run_file.prometheus = parts.prometheus().map(|prometheus| prometheus.address().to_owned());
         parts.run_file.kafka = parts.settings.kafka.bootstrap_servers.clone();
         parts.run_file.lake = parts.settings.lake.url.clone();
         parts.run_file.http = parts.settings.http.listen.clone();
@@ -130,6 +151,11 @@ impl Parts {
         self.broker.as_ref()
     }
 
+    /// The Prometheus beside it.
+    pub(crate) fn prometheus(&self) -> Option<&Prometheus> {
+        self.prometheus.as_ref()
+    }
+
     /// Where everything is.
     pub(crate) fn run_file(&self) -> &RunFile {
         &self.run_file
@@ -140,6 +166,7 @@ impl Parts {
         if !self.guest {
             RunFile::remove(&self.data_dir);
         }
+        self.prometheus = None;
         if let Some(broker) = self.broker.take()
             && let Err(error) = broker.stop()
         {

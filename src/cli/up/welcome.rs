@@ -35,6 +35,9 @@ pub(crate) fn text(parts: &Parts, roles: &BTreeSet<Role>, streams: &[Stream]) ->
         line("Lake", settings.lake.url.clone());
     }
     line("Metrics", format!("http://{}/metrics", settings.http.listen));
+    if let Some(prometheus) = parts.prometheus() {
+        line("Prometheus", format!("http://{}  (alerts: /alerts)", prometheus.address()));
+    }
     let topics: Vec<&str> = streams.iter().map(|stream| stream.topic.as_str()).collect();
     line("Topics", topics.join(", "));
     if roles.contains(&Role::Generator) {
