@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Apache Kafka without a container: its jars from Maven Central, one KRaft node on loopback, and its command-line tools.
-# The conformance suite of broker/ runs against it; nothing else in this repository needs it.
+# The conformance suite of broker/ and the topology of docker-compose.yml run against it; nothing else in this repository needs it.
 #
 #   scripts/apache-kafka.sh fetch              download what is missing (idempotent)
 #   scripts/apache-kafka.sh start DIR PORT     start a broker with its data in DIR; prints "BOOTSTRAP PID"
 #   scripts/apache-kafka.sh stop DIR           stop the broker of DIR, by its pid
 #   scripts/apache-kafka.sh tool NAME ARGS...  run a tool: kafka-topics, kafka-console-consumer, kafka-consumer-groups, ...
+#   scripts/apache-kafka.sh jars               fetch, then print the folder of the jars of the tools and of the broker of their version
 #
 # Needs Java 17 or later and, to fetch, mvn. Without them it prints a line that starts with SKIPPED and exits with 77.
 set -euo pipefail
@@ -179,5 +180,6 @@ case "$command" in
   start) start "$@" ;;
   stop) stop "$@" ;;
   tool) tool "$@" ;;
-  *) sed -n '2,10p' "$0"; exit 2 ;;
+  jars) fetch_tools; echo "$TOOLS_LIB" ;;
+  *) sed -n '2,11p' "$0"; exit 2 ;;
 esac

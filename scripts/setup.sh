@@ -2,7 +2,8 @@
 # Installs what is missing, and says what and why. Run it as often as you like.
 #
 #   scripts/setup.sh up      what building and running needs
-#   scripts/setup.sh test    that, and what the tests need: kcat and a Python environment in .venv (or TRIBUTARY_VENV)
+#   scripts/setup.sh test    that, and what the tests need: kcat, Prometheus, and a Python environment in .venv (or TRIBUTARY_VENV)
+#   scripts/setup.sh ci      that, and a JRE and Maven: with them the tests against Apache Kafka are not skipped
 #
 # Packages come from apt: as root directly, else with sudo where that asks no password. Elsewhere it prints the command and,
 # when something needed is really missing, fails.
@@ -10,7 +11,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 stage=${1:-up}
-case "$stage" in up | test) ;; *) sed -n '2,8p' "$0"; exit 2 ;; esac
+case "$stage" in up | test | ci) ;; *) sed -n '2,9p' "$0"; exit 2 ;; esac
+tests() { [ "$stage" != up ]; }
 
 say() { echo "setup: $*" >&2; }
 die() { echo "setup: $*" >&2; exit 1; }
@@ -34,10 +36,14 @@ has pkg-config || want pkg-config "finds the libraries below"
 has_library openssl || want libssl-dev "TLS to Kafka"
 has_library zlib || want zlib1g-dev "gzip from Kafka"
 if [ -z "${DATABASE_URL:-}${POSTGRES_HOST:-}" ] && ! has_postgres; then want postgresql "the embedded PostgreSQL is a real one"; fi
-if [ "$stage" = test ]; then
+if tests; then
   has_postgres || want postgresql "the tests start servers of their own"
   has kcat || want kcat "the tests speak to the broker with a second client"
   python3 -c 'import venv, ensurepip' 2>/dev/null || want python3-venv "the tests read the stores with a second set of eyes"
+fi
+if [ "$stage" = ci ]; then
+  has java || want default-jre-headless "Apache Kafka is what the embedded broker and the topology are compared with"
+  has mvn || want maven "Apache Kafka's jars come from Maven Central"
 fi
 
 install_packages() {
@@ -70,11 +76,29 @@ found=$(rustc --version | cut -d' ' -f2)
 [ "$(printf '%s\n%s\n' "$needed" "$found" | sort -V | head -1)" = "$needed" ] ||
   die "Rust $needed or newer is needed, this is $found: rustup update stable"
 
-if [ "$stage" = test ]; then
+# Debian's package would start a server on all interfaces at once, so its two programs are unpacked here and nothing is installed.
+unpack_prometheus() {
+  local work file
+  has apt-get && has dpkg-deb || die "please install Prometheus (https://prometheus.io/download): the dashboards and alerts are tested with a real one"
+  say "unpacking prometheus and promtool into .tools, because the dashboards and alerts are tested with real ones (installing the package would start a server)"
+  work=$(mktemp -d)
+  if ! (cd "$work" && apt-get download -qq prometheus) >/dev/null 2>&1; then
+    if [ "$(id -u)" -eq 0 ]; then apt-get update -qq || true; else sudo -n apt-get update -qq 2>/dev/null || true; fi
+    (cd "$work" && apt-get download -qq prometheus >/dev/null 2>&1) || { rm -rf "$work"; die "apt-get download prometheus failed; please run: sudo apt-get update"; }
+  fi
+  file=$(echo "$work"/prometheus_*.deb)
+  dpkg-deb --fsys-tarfile "$file" | tar -x -C "$work" ./usr/bin/prometheus ./usr/bin/promtool
+  mkdir -p .tools/usr/bin
+  mv "$work"/usr/bin/prometheus "$work"/usr/bin/promtool .tools/usr/bin/
+  rm -rf "$work"
+}
+if tests && { ! has prometheus || ! has promtool; } && [ ! -x .tools/usr/bin/promtool ]; then unpack_prometheus; fi
+
+if tests; then
   venv=${TRIBUTARY_VENV:-.venv}
   mark=$(sha256sum scripts/requirements.txt | cut -d' ' -f1)
   if [ "$(cat "$venv/.requirements" 2>/dev/null)" != "$mark" ]; then
-    say "making a Python environment in $venv: deltalake, duckdb, polars, psycopg and confluent-kafka read the stores for the tests"
+    say "making a Python environment in $venv: second readers of every store, linters, and what draws the dashboards"
     python3 -m venv "$venv"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r scripts/requirements.txt
     echo "$mark" >"$venv/.requirements"

@@ -3,6 +3,7 @@
 #
 #   scripts/spark.sh fetch        download what is missing (idempotent; about 450 MB)
 #   scripts/spark.sh read LAKE    fetch, then read every table of the lake; prints what tests/readers/spark.py prints
+#   scripts/spark.sh sql TEXT     fetch, then run statements by spark-sql, with Delta Lake's: delta.`/path/of/a/table`
 #
 # Needs Java 17 or later and, to fetch, python3 and mvn. Without them it prints a line that starts with SKIPPED and exits with 77.
 set -euo pipefail
@@ -72,5 +73,19 @@ case "${1:-}" in
     # Loopback only: Spark's own services listen, too.
     SPARK_LOCAL_IP=127.0.0.1 SPARK_LOCAL_HOSTNAME=localhost "$VENV/bin/python" "$HERE/tests/readers/spark.py" "$2" "$JARS"
     ;;
-  *) die "fetch or read LAKE" ;;
+  sql)
+    [ -n "${2:-}" ] || die "sql needs statements"
+    fetch
+    # Its own catalogue writes below the current folder.
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    cd "$work"
+    PATH="$VENV/bin:$PATH" SPARK_LOCAL_IP=127.0.0.1 SPARK_LOCAL_HOSTNAME=localhost "$VENV/bin/spark-sql" --master 'local[2]' \
+      --jars "$(echo "$JARS"/*.jar | tr ' ' ,)" \
+      --conf spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension \
+      --conf spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog \
+      --conf spark.databricks.delta.snapshotPartitions=2 --conf spark.sql.shuffle.partitions=2 --conf spark.ui.enabled=false \
+      --conf spark.sql.session.timeZone=UTC --conf spark.driver.host=127.0.0.1 --conf spark.driver.bindAddress=127.0.0.1 -e "$2"
+    ;;
+  *) die "fetch, read LAKE or sql TEXT" ;;
 esac

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 import psycopg
 from deltalake import DeltaTable
@@ -40,6 +41,25 @@ def published(url):
     with psycopg.connect(url, connect_timeout=3) as connection:
         names = [table.published for table in gold.TABLES.values() if table.published]
         return {name: connection.execute(f"SELECT count(*) FROM gold.{name}").fetchone()[0] for name in names}
+
+
+def watched(log):
+    """The Prometheus that `up` has started, if one is installed, sees it and has read the rules."""
+    if not shutil.which("prometheus"):
+        return print("SKIPPED Prometheus beside `up`: no prometheus on the PATH (scripts/setup.sh test gets it)")
+    found = re.search(r"Prometheus +(http://[0-9.:]+)", log)
+    if not found:
+        raise Failure(f"`up` does not say where Prometheus is:\n{log}")
+
+    def ask(path):
+        with urllib.request.urlopen(f"{found.group(1)}/api/v1/{path}", timeout=5) as answer:
+            return json.load(answer)["data"]
+
+    wait_for("Prometheus scrapes it", lambda: [t["health"] for t in ask("targets")["activeTargets"]] == ["up"], 30, every=0.5)
+    rules = [rule["name"] for group in ask("rules")["groups"] for rule in group["rules"]]
+    if "TributaryWatchdog" not in rules:
+        raise Failure(f"Prometheus does not know the alerts: {rules}")
+    print(f"fresh: Prometheus at {found.group(1)} scrapes it and evaluates {len(rules)} rules")
 
 
 def main():
@@ -77,6 +97,7 @@ def main():
               f"later, PostgreSQL's four {took:.1f} s later (limit {args.limit:g} s)")
         if took > args.limit:
             raise Failure(f"{took:.1f} s is more than {args.limit:g} s")
+        watched(log())
         audited = subprocess.run([str(binary()), "audit", "--data", str(data)], capture_output=True, text=True, env=env, timeout=120)
         if audited.returncode:
             raise Failure(f"the audit fails:\n{audited.stdout}{audited.stderr}")
