@@ -9,8 +9,8 @@ use crate::common::payments::{BEGIN_MS, stream};
 use crate::world::World;
 
 const MINUTE: i64 = 60_000;
-/// Ten minutes from the first event's on.
-const PART: (i64, i64) = (BEGIN_MS / MINUTE * MINUTE, BEGIN_MS / MINUTE * MINUTE + 10 * MINUTE);
+/// The ten minutes up to midnight: the events begin two minutes before it.
+const PART: (i64, i64) = (BEGIN_MS - 8 * MINUTE, BEGIN_MS + 2 * MINUTE);
 const SOON: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread")]
