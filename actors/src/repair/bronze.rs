@@ -61,11 +61,12 @@ pub(super) fn may_hold_bad(file: &TableFile) -> bool {
     !(ok("minValues") && ok("maxValues"))
 }
 
-/// Whether a file may hold an event of these times, `[from, to)` in milliseconds since 1970: its statistics know, where it has any.
-pub(super) fn may_hold_time(file: &TableFile, (from, to): (i64, i64)) -> bool {
+/// Whether a file may hold a row whose `column` is one of these times, `[from, to)` in milliseconds since 1970: its statistics know, where
+/// it has any.
+pub(super) fn may_hold_time(file: &TableFile, column: &str, (from, to): (i64, i64)) -> bool {
     let stats = file.stats.as_deref().and_then(|s| serde_json::from_str::<serde_json::Value>(s).ok()).unwrap_or_default();
     let bound = |bound: &str| {
-        let text = stats[bound]["event_timestamp"].as_str()?;
+        let text = stats[bound][column].as_str()?;
         Some(chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis())
     };
     bound("minValues").is_none_or(|low| low < to) && bound("maxValues").is_none_or(|high| high >= from)
@@ -120,10 +121,12 @@ mod tests {
             tags: Default::default(),
             modified_ms: 0,
         };
-        let range = r#"{"minValues":{"event_timestamp":"1970-01-01T00:00:10.000Z"},"maxValues":{"event_timestamp":"1970-01-01T00:00:20.000Z"}}"#;
+        let range = r#"{"minValues":{"paid_at":"1970-01-01T00:00:10.000Z"},"maxValues":{"paid_at":"1970-01-01T00:00:20.000Z"}}"#;
         for (from, to, may) in [(0, 10_000, false), (0, 10_001, true), (20_000, 30_000, true), (20_001, 30_000, false)] {
-            assert_eq!(may_hold_time(&file(Some(range)), (from, to)), may, "{from} to {to}");
+            assert_eq!(may_hold_time(&file(Some(range)), "paid_at", (from, to)), may, "{from} to {to}");
         }
-        assert!(may_hold_time(&file(None), (0, 1)) && may_hold_time(&file(Some("{}")), (0, 1)));
+        let unknown = [file(None), file(Some("{}"))];
+        assert!(unknown.iter().all(|file| may_hold_time(file, "paid_at", (0, 1))));
+        assert!(may_hold_time(&file(Some(range)), "other", (0, 1)), "another column says nothing");
     }
 }

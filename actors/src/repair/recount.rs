@@ -79,7 +79,7 @@ pub(super) async fn count(
             })
             .filter(|(_, spans): &(i32, Vec<Span>)| !spans.is_empty())
             .collect();
-        if held.is_empty() || !bronze::may_hold_time(file, part.ends(stream)) {
+        if held.is_empty() || !bronze::may_hold_time(file, &stream.fields[stream.event_time].column, part.ends(stream)) {
             continue;
         }
         for batch in bronze::rows(store, file, Some(&columns)).await? {
