@@ -11,7 +11,6 @@ use crate::line::NotReady;
 use crate::messages::Cause;
 use crate::pipeline::Pipeline;
 use crate::progress::Partition;
-use crate::room::Pulse;
 use crate::telemetry::LegMeter;
 
 /// A leg that the main pipeline goes without.
@@ -33,8 +32,8 @@ impl Detached {
         self.pipeline
     }
 
-    pub(super) fn pulses(&self) -> &[Pulse] {
-        self.pipeline.as_ref().map_or(&[], |p| &p.pulses)
+    pub(super) fn pipeline(&self) -> Option<&Pipeline> {
+        self.pipeline.as_ref()
     }
 
     pub(super) fn partitions(&self) -> BTreeMap<i32, Partition> {

@@ -134,6 +134,11 @@ impl Supervisor {
         done
     }
 
+    /// The main pipeline and those of the legs that catch up.
+    fn running(&self) -> impl Iterator<Item = &Pipeline> {
+        self.main.iter().chain(self.detached.values().filter_map(Detached::pipeline))
+    }
+
     fn reports(&mut self) -> Reports {
         self.generations += 1;
         Reports::new(self.generations, self.outbox.clone())
@@ -155,8 +160,10 @@ impl Supervisor {
             Event::Down { room, generation, panicked: true } => (generation, room, Cause::Panicked),
             Event::Down { room, generation, panicked: false } => (generation, room, Cause::Failed(format!("{room} ended"))),
         };
-        if !matches!(cause, Cause::Stalled(_)) {
-            // That one is said again and again; it counts when something follows from it.
+        // Rooms of a pipeline that is taken down in order are gone, too: that is no failure. A stall is said again and again; it counts when
+        // something follows from it.
+        let is_ours = self.running().any(|pipeline| pipeline.generation == generation);
+        if cause == Cause::Panicked || (is_ours && !matches!(cause, Cause::Stalled(_))) {
             self.meter.failed(room, kind(&cause));
         }
         if let Cause::Fatal(why) = cause {
@@ -319,8 +326,7 @@ impl Supervisor {
     fn show_actors(&self) {
         let now = chrono::Utc::now().timestamp_millis() as f64 / 1000.0;
         let mut actors: BTreeMap<&'static str, (f64, Option<u64>)> = BTreeMap::new();
-        let detached = self.detached.values().flat_map(Detached::pulses);
-        for pulse in self.main.iter().flat_map(|main| &main.pulses).chain(detached) {
+        for pulse in self.running().flat_map(|pipeline| &pipeline.pulses) {
             let (at, waiting) = (now - pulse.silent().as_secs_f64(), pulse.waiting());
             let shown = actors.entry(pulse.read().0).or_insert((at, waiting));
             *shown = (shown.0.min(at), shown.1.max(waiting));
