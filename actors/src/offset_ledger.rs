@@ -52,6 +52,8 @@ pub struct OffsetLedger {
     committed_at: Instant,
     /// Since when the gate has been more than nine tenths full.
     full_since: Option<Instant>,
+    /// Whether there was ever a partition.
+    has_read: bool,
     _tombstone: Tombstone,
 }
 
@@ -80,6 +82,7 @@ impl OffsetLedger {
             committed: BTreeMap::new(),
             committed_at: Instant::now(),
             full_since: None,
+            has_read: false,
             _tombstone,
         }
     }
@@ -88,9 +91,26 @@ impl OffsetLedger {
         let _busy = self.pulse.busy();
         let load = self.gate.load();
         let limit = self.gate.limit();
-        self.meter.gate((load.rows, load.bytes), (limit.rows, limit.bytes));
+        if self.config.commits_to_group {
+            self.meter.gate((load.rows, load.bytes), (limit.rows, limit.bytes));
+        }
+        self.show();
+        self.watch_for_stalls(load);
+        if self.committed_at.elapsed() >= COMMIT {
+            self.commit();
+        }
+    }
+
+    /// Puts where the partitions are where Prometheus reads it. Before the first one is read, whoever read them last is right.
+    fn show(&mut self) {
         let partitions = self.progress.partitions();
-        self.meter.high_watermarks(partitions.iter().filter_map(|(partition, p)| Some((*partition, p.watermarks?.1))));
+        self.has_read |= !partitions.is_empty();
+        if !self.has_read {
+            return;
+        }
+        if self.config.commits_to_group {
+            self.meter.high_watermarks(partitions.iter().filter_map(|(partition, p)| Some((*partition, p.watermarks?.1))));
+        }
         for (leg, meter) in &self.legs {
             let position = |(partition, p): (&i32, &Partition)| {
                 let next = p.durable[*leg as usize];
@@ -98,14 +118,10 @@ impl OffsetLedger {
                     partition: *partition,
                     next,
                     lag: p.watermarks.map(|(_, high)| high - next),
-                    newest_ms: p.newest_ms[*leg as usize],
+                    since_ms: p.since_ms[*leg as usize],
                 }
             };
             meter.positions(&partitions.iter().map(position).collect::<Vec<_>>());
-        }
-        self.watch_for_stalls(load);
-        if self.committed_at.elapsed() >= COMMIT {
-            self.commit();
         }
     }
 
@@ -148,8 +164,14 @@ impl OffsetLedger {
 
 impl Drop for OffsetLedger {
     fn drop(&mut self) {
+        if !self.has_read {
+            return;
+        }
         // Nobody reads them any more, as far as this pipeline knows; the next one says where it is.
-        self.meter.high_watermarks([]);
+        if self.config.commits_to_group {
+            self.meter.high_watermarks([]);
+            self.meter.gate_gone();
+        }
         self.legs.iter().for_each(|(_, meter)| meter.positions(&[]));
     }
 }

@@ -16,13 +16,25 @@ pub struct Progress(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     partitions: BTreeMap<i32, Partition>,
-    /// What was sent to the legs and is not durable in all of them: where it ends, and Kafka's time of its newest record.
-    under_way: BTreeMap<i32, VecDeque<(i64, i64)>>,
+    /// What was sent to the legs and is not durable in all of them.
+    under_way: BTreeMap<i32, VecDeque<UnderWay>>,
     legs: Legs,
     blocked: BTreeMap<i32, String>,
     durable_at: [Option<Instant>; 2],
     pending_since: [Option<Instant>; 2],
     kafka_away: bool,
+}
+
+/// Pieces of one partition that are kept apart.
+const MOST_UNDER_WAY: usize = 1024;
+
+/// Records of one partition on their way to the legs.
+#[derive(Debug, Clone, Copy)]
+struct UnderWay {
+    /// Where they end.
+    to: i64,
+    /// Kafka's times of the oldest and the newest of them, milliseconds since 1970.
+    times_ms: (i64, i64),
 }
 
 /// One partition.
@@ -32,10 +44,22 @@ pub struct Partition {
     pub sealed: i64,
     /// Per leg, the next offset to make durable.
     pub durable: [i64; 2],
-    /// Per leg, Kafka's time of the newest record made durable, once there is one: milliseconds since 1970.
-    pub newest_ms: [Option<i64>; 2],
+    /// Per leg, Kafka's time of the oldest record that waits, or, when none does, of the newest made durable, once there is one:
+    /// milliseconds since 1970.
+    pub since_ms: [Option<i64>; 2],
     /// Kafka's watermarks, once known.
     pub watermarks: Option<(i64, i64)>,
+}
+
+impl Partition {
+    /// Says since when each leg lags, now that these records are under way.
+    fn wait_for(&mut self, under_way: &VecDeque<UnderWay>) {
+        for (durable, since) in self.durable.into_iter().zip(&mut self.since_ms) {
+            let waiting = under_way.iter().find(|records| records.to > durable).map(|records| records.times_ms.0);
+            let newest = under_way.iter().take_while(|records| records.to <= durable).last().map(|records| records.times_ms.1);
+            *since = waiting.or(newest).or(*since);
+        }
+    }
 }
 
 impl Progress {
@@ -48,7 +72,7 @@ impl Progress {
         let mut state = self.lock();
         state.blocked.remove(&partition);
         state.under_way.remove(&partition);
-        let new = Partition { sealed: start, durable: floor, newest_ms: [None; 2], watermarks: None };
+        let new = Partition { sealed: start, durable: floor, since_ms: [None; 2], watermarks: None };
         state.partitions.insert(partition, new);
     }
 
@@ -67,9 +91,22 @@ impl Progress {
         state.blocked.insert(partition, why);
     }
 
-    /// What is about to be sent to the legs ends here, and its newest record has this time of Kafka's.
-    pub fn newest(&self, partition: i32, to: i64, record_ms: i64) {
-        self.lock().under_way.entry(partition).or_default().push_back((to, record_ms));
+    /// What is about to be sent to the legs ends here, and its oldest and newest record have these times of Kafka's.
+    pub fn under_way(&self, partition: i32, to: i64, times_ms: (i64, i64)) {
+        let mut state = self.lock();
+        let State { partitions, under_way, .. } = &mut *state;
+        let waiting = under_way.entry(partition).or_default();
+        let waiting_is_full = waiting.len() >= MOST_UNDER_WAY;
+        match waiting.back_mut() {
+            // A store that is away for long: what is read meanwhile is one piece.
+            Some(last) if waiting_is_full => {
+                *last = UnderWay { to, times_ms: (last.times_ms.0.min(times_ms.0), last.times_ms.1.max(times_ms.1)) };
+            }
+            _ => waiting.push_back(UnderWay { to, times_ms }),
+        }
+        if let Some(p) = partitions.get_mut(&partition) {
+            p.wait_for(waiting);
+        }
     }
 
     /// These spans were sent to the legs.
@@ -103,10 +140,9 @@ impl Progress {
             let at = &mut p.durable[leg as usize];
             *at = (*at).max(span.to);
             let Some(under_way) = under_way.get_mut(&span.partition) else { continue };
-            let newest = under_way.iter().take_while(|(to, _)| *to <= p.durable[leg as usize]).last();
-            p.newest_ms[leg as usize] = newest.map_or(p.newest_ms[leg as usize], |(_, ms)| Some(*ms));
+            p.wait_for(under_way);
             let everywhere = legs.iter().map(|leg| p.durable[leg as usize]).min().unwrap_or(i64::MAX);
-            while under_way.front().is_some_and(|(to, _)| *to <= everywhere) {
+            while under_way.front().is_some_and(|records| records.to <= everywhere) {
                 under_way.pop_front();
             }
         }
@@ -155,21 +191,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_durable_record_is_known_per_leg() {
+    fn since_when_a_leg_lags_is_known() {
         let progress = Progress::default();
         progress.assigned(0, 10, [10, 10]);
         let span = |from, to| Span { partition: 0, epoch: 1, from, to, floor: [10, 10] };
-        for (from, to, ms) in [(10, 20, 1_000), (20, 30, 2_000)] {
-            progress.newest(0, to, ms);
+        let since = || progress.partitions()[&0].since_ms;
+        assert_eq!(since(), [None, None]);
+        for (from, to, times_ms) in [(10, 20, (1_000, 1_900)), (20, 30, (2_000, 2_900))] {
+            progress.under_way(0, to, times_ms);
             progress.sealed(&[span(from, to)], Legs::BOTH);
         }
-        let newest = || progress.partitions()[&0].newest_ms;
-        assert_eq!(newest(), [None, None]);
+        assert_eq!(since(), [Some(1_000), Some(1_000)], "the oldest that waits");
         progress.durable(Leg::Bronze, &[span(10, 20), span(20, 30)]);
         progress.durable(Leg::Serving, &[span(10, 20)]);
-        assert_eq!(newest(), [Some(2_000), Some(1_000)]);
+        assert_eq!(since(), [Some(2_900), Some(2_000)], "nothing waits for bronze: the newest that it has");
         progress.durable(Leg::Serving, &[span(20, 30)]);
-        assert_eq!(newest(), [Some(2_000), Some(2_000)]);
+        assert_eq!(since(), [Some(2_900), Some(2_900)]);
+        progress.under_way(0, 40, (9_000, 9_000));
+        assert_eq!(since(), [Some(9_000), Some(9_000)], "after a silence it is the new one that waits");
     }
 
     #[test]

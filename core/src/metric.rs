@@ -90,8 +90,8 @@ metrics! {
     NEXT_OFFSET = "tributary_next_offset", Gauge, Count, ["stream", "leg", "partition"], reference;
     /// Records between a leg and the end of Kafka's partition.
     LAG = "tributary_lag_records", Gauge, Count, ["stream", "leg", "partition"];
-    /// Kafka's time of the newest record that a leg has made durable. While a leg lags, its age is the lag in seconds.
-    DURABLE_RECORD = "tributary_durable_record_timestamp_seconds", Gauge, Seconds, ["stream", "leg", "partition"];
+    /// Kafka's time of the oldest record that was read and that a leg has not made durable; when none waits, of the newest that it has. While a leg lags, its age is the lag in seconds.
+    LAG_SINCE = "tributary_lag_since_timestamp_seconds", Gauge, Seconds, ["stream", "leg", "partition"];
     /// Partitions that wait for a person: `tributary topic skip` or `adopt`.
     BLOCKED = "tributary_blocked_partitions", Gauge, Count, ["stream"];
     /// Records that Kafka had lost before they were read, and a person said to skip.
@@ -131,13 +131,13 @@ metrics! {
     /// Legs detached because they stalled.
     DETACHED = "tributary_legs_detached_total", Counter, Count, ["stream", "leg"], reference;
 
-    /// Records of the topic that a leg has made durable; each counts once per leg.
+    /// Records of the topic that a leg has made durable; each counts once per leg. The serving leg counts offsets, also those that Kafka's transactions leave without a record.
     RECORDS = "tributary_records_total", Counter, Count, ["stream", "leg"];
     /// Records in bronze that are no valid events, by status.
     REJECTED = "tributary_records_rejected_total", Counter, Count, ["stream", "status"];
     /// From Kafka's time of a record to a leg's commit that makes it durable (PostgreSQL: visible): the oldest record of each commit.
     RECORD_LATENCY = "tributary_record_latency_seconds", Histogram(LATENCY), Seconds, ["stream", "leg"];
-    /// Commits of a leg by outcome: done; foreign (another instance owns the offsets); landed (an error, but it was there); repeated (an error, and it was not).
+    /// Commits of a leg by outcome: done; foreign (another instance owns the offsets); beside these, of commits that ended with an error: landed (it was there all the same), repeated (it was not).
     COMMITS = "tributary_commits_total", Counter, Count, ["stream", "leg", "outcome"];
     /// Attempts of a leg to commit that failed and were tried again.
     COMMIT_ERRORS = "tributary_commit_errors_total", Counter, Count, ["stream", "leg"];
@@ -179,7 +179,7 @@ metrics! {
     POSTGRES_SECONDS = "tributary_postgres_transaction_seconds", Histogram(COMMIT), Seconds, ["purpose"];
     /// Connections to PostgreSQL asked for, by outcome: done, failed.
     POSTGRES_CONNECTS = "tributary_postgres_connects_total", Counter, Count, ["outcome"];
-    /// How far the windows of the last closed minutes are from bronze at the same offsets. Never anything but 0.
+    /// How far the windows of the last closed minutes are from bronze at the same offsets. Never anything but 0. Windows of more than ten minutes are not compared.
     DRIFT = "tributary_drift_events", Gauge, Count, ["stream"];
     /// When windows and bronze were last compared.
     DRIFT_CHECKED = "tributary_drift_checked_timestamp_seconds", Gauge, Seconds, ["stream"];

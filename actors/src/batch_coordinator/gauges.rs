@@ -2,6 +2,7 @@
 //!
 //! Runs beside the leader while it leads. A look that fails is said once and tried again at the next turn.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,12 +18,14 @@ use crate::serving::history::{self, RunState, Which};
 use crate::serving::{self, ServingError, offsets};
 use crate::telemetry::{self, JobMeter};
 
-/// How often jobs and tables are shown.
+/// How often jobs are shown.
 const SHOW: Duration = Duration::from_secs(5);
+/// How often the logs of the tables are looked at.
+const LOOK: Duration = Duration::from_secs(30);
 /// How often windows and bronze are compared.
 const COMPARE: Duration = Duration::from_secs(60);
 const MINUTE_MS: i64 = 60_000;
-/// Minutes that are compared, the newest of them over for at least one.
+/// Minutes that are compared, the newest of them over for at least one. Longer windows are not: they would be read again and again.
 const MINUTES: i64 = 10;
 /// How long bronze may take to come as far as the windows.
 const REACH: Duration = Duration::from_secs(10);
@@ -41,16 +44,17 @@ enum GaugeError {
 /// Shows, until it is aborted.
 pub(super) async fn keep(world: Arc<World>, jobs: ReadJobs) {
     let mut said = None;
-    let mut compared: Option<Instant> = None;
+    let mut silent = BTreeSet::new();
+    let (mut compared, mut looked): (Option<Instant>, Option<Instant>) = (None, None);
     let mut connection: Option<PgConnection> = None;
     loop {
-        let is_due = compared.is_none_or(|at| at.elapsed() >= COMPARE);
-        if is_due {
-            compared = Some(Instant::now());
-        }
-        let shown = show(&world, &jobs, &mut connection, is_due).await;
+        let tables = is_due(&mut looked, LOOK);
+        let shown = show(&world, &jobs, &mut connection, tables).await;
         if shown.is_err() {
             connection = None;
+        }
+        if is_due(&mut compared, COMPARE) {
+            compare(&world, &mut silent).await;
         }
         let problem = shown.err().map(|error| error.to_string());
         if let (Some(words), true) = (&problem, said != problem) {
@@ -65,7 +69,7 @@ async fn show(
     world: &Arc<World>,
     jobs: &ReadJobs,
     connection: &mut Option<PgConnection>,
-    compare: bool,
+    tables: bool,
 ) -> Result<(), GaugeError> {
     let connection = match connection {
         Some(connection) => connection,
@@ -75,13 +79,36 @@ async fn show(
     for stream in &world.streams {
         telemetry::lost_records(&stream.name, offsets::lost(connection, &stream.name).await?);
     }
-    world.tables.show().await?;
-    if compare {
-        for stream in &world.streams {
-            show_drift(world, stream).await?;
-        }
+    if tables {
+        world.tables.show().await?;
     }
     Ok(())
+}
+
+/// Compares every stream; one that cannot be compared is no reason to leave out the others. `silent` are those of which that was said.
+async fn compare(world: &Arc<World>, silent: &mut BTreeSet<String>) {
+    for stream in &world.streams {
+        match show_drift(world, stream).await {
+            Ok(()) => drop(silent.remove(&stream.name)),
+            // It lags, which has a metric of its own.
+            Err(GaugeError::Repair(RepairError::Behind(words))) => {
+                tracing::debug!(target: "batch_coordinator", stream = stream.name, "windows and bronze are not compared: {words}");
+            }
+            Err(error) => {
+                if silent.insert(stream.name.clone()) {
+                    tracing::warn!(target: "batch_coordinator", stream = stream.name, "windows and bronze cannot be compared: {error}");
+                }
+            }
+        }
+    }
+}
+
+fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
+    let due = last.is_none_or(|at| at.elapsed() >= every);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
 }
 
 async fn show_jobs(jobs: &ReadJobs, connection: &mut PgConnection) -> Result<(), ServingError> {
@@ -117,6 +144,7 @@ async fn show_drift(world: &World, stream: &Arc<Stream>) -> Result<(), GaugeErro
         Ok(found) => found?,
         Err(error) => return Err(RepairError::Busy(format!("the comparison of windows and bronze ended: {error}")).into()),
     };
+    let Some(found) = found else { return Ok(()) };
     if found.events > 0 {
         tracing::error!(
             target: "batch_coordinator",

@@ -100,9 +100,12 @@ impl Leader {
                 Ok((connection, lease)) => {
                     tracing::info!(target: "batch_coordinator", epoch = lease.epoch(), "leads");
                     said = None;
-                    let watching = tokio::spawn(gauges::keep(Arc::clone(&self.world), Arc::clone(&self.jobs)));
+                    let gauges = gauges::keep(Arc::clone(&self.world), Arc::clone(&self.jobs));
+                    // Ends with the term, also when that panics.
+                    let mut beside = tokio::task::JoinSet::new();
+                    beside.spawn(gauges);
                     let end = self.lead_term(connection, lease, &mut stop).await;
-                    watching.abort();
+                    drop(beside);
                     telemetry::leads(false);
                     match end {
                         TermEnd::Stopped => return,
@@ -111,6 +114,7 @@ impl Leader {
                 }
                 Err(error) => error.to_string(),
             };
+            telemetry::leads(false);
             if said.as_ref() != Some(&problem) {
                 tracing::warn!(target: "batch_coordinator", "does not lead: {problem}");
                 said = Some(problem);
@@ -283,6 +287,9 @@ impl Leader {
         self.complaint = complaint;
         let known = history::schedules(connection).await?;
         let now: DateTime<Utc> = serving::now(connection).await?;
+        if declared.broken.is_empty() {
+            telemetry::declared(&declared.jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>());
+        }
         for job in &declared.jobs {
             let row = known.iter().find(|row| row.job == job.name);
             let meter = JobMeter::new(&job.name);

@@ -90,8 +90,9 @@ impl Tables {
 
     /// Shows what is known of the tables that were looked at.
     pub(super) async fn show(&self) -> Result<(), LakeError> {
-        let heads: Vec<Head> = self.known.lock().await.values().cloned().collect();
-        for Head { pinned, snapshot } in heads {
+        let names: Vec<String> = self.known.lock().await.keys().cloned().collect();
+        for name in names {
+            let Some(Head { pinned, snapshot }) = self.head(&name).await? else { continue };
             let meter = TableMeter::new(&pinned.name);
             meter.is_at(pinned.version, snapshot.committed_ms());
             meter.holds(pinned.files.len(), pinned.files.iter().map(|file| file.size).sum(), pinned.rows());

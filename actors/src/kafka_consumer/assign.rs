@@ -45,7 +45,7 @@ impl Reader {
                 Err(silent) => self.edges.reports.trouble(NAME, Cause::Failed(silent.why)),
             }
         }
-        self.edges.meter.blocked(self.blocked.len());
+        self.show_blocked();
         if self.config.mode == Mode::Group {
             self.edges.reports.assigned(self.parts.keys().copied().collect());
             self.nudges = 3;
@@ -108,7 +108,7 @@ impl Reader {
             return None;
         }
         self.epochs += 1;
-        let part = Part { epoch: self.epochs, floor: floors, sealed: start, taken: start, faulted: false, newest_ms: None };
+        let part = Part { epoch: self.epochs, floor: floors, sealed: start, taken: start, faulted: false, times_ms: None };
         self.parts.insert(partition, part);
         self.blocked.remove(&partition);
         self.edges.progress.assigned(partition, start, floors);
@@ -118,6 +118,13 @@ impl Reader {
         Some(start)
     }
 
+    /// A leg that catches up reads the same partitions: the main pipeline speaks for both.
+    fn show_blocked(&self) {
+        if self.config.mode == Mode::Group {
+            self.edges.meter.blocked(self.blocked.len());
+        }
+    }
+
     pub(super) fn block(&mut self, partition: i32, why: &str) {
         if self.blocked.insert(partition, Instant::now()).is_none() {
             tracing::error!(partition, "{why}");
@@ -125,7 +132,7 @@ impl Reader {
         self.parts.remove(&partition);
         self.queue.forget(partition);
         self.edges.progress.blocked(partition, why.to_owned());
-        self.edges.meter.blocked(self.blocked.len());
+        self.show_blocked();
     }
 
     /// Gives partitions up: seals, lets both legs finish or forget, and says which are to be unassigned.
@@ -148,7 +155,7 @@ impl Reader {
             self.queue.forget(*partition);
             self.edges.progress.revoked(*partition);
         }
-        self.edges.meter.blocked(self.blocked.len());
+        self.show_blocked();
         if self.config.mode == Mode::Group {
             self.edges.reports.assigned(self.parts.keys().copied().collect());
             self.nudges = 3;

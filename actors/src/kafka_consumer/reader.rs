@@ -29,8 +29,8 @@ pub(super) struct Part {
     pub(super) taken: i64,
     /// librdkafka reported an error since the last seal: its position may point beyond it.
     pub(super) faulted: bool,
-    /// Kafka's time of the newest record since the last seal.
-    pub(super) newest_ms: Option<i64>,
+    /// Kafka's times of the oldest and the newest record since the last seal.
+    pub(super) times_ms: Option<(i64, i64)>,
 }
 
 impl Part {
@@ -128,7 +128,7 @@ impl Reader {
                 part.taken = offset + 1;
                 if let Some(time) = timestamp_ms {
                     oldest = Some(oldest.map_or(time, |o: i64| o.min(time)));
-                    part.newest_ms = part.newest_ms.max(Some(time));
+                    part.times_ms = Some(part.times_ms.map_or((time, time), |(old, new)| (time.min(old), time.max(new))));
                 }
                 bytes += payload.map_or(0, <[u8]>::len) as u64;
                 decoder.push(Record { partition, offset, timestamp_ms, payload });
@@ -185,8 +185,8 @@ impl Reader {
             if to > part.sealed {
                 spans.push(Span { partition: *partition, epoch: part.epoch, from: part.sealed, to, floor: part.floor });
                 (part.sealed, part.taken, part.faulted) = (to, to, false);
-                if let Some(ms) = part.newest_ms.take() {
-                    self.edges.progress.newest(*partition, to, ms);
+                if let Some(times_ms) = part.times_ms.take() {
+                    self.edges.progress.under_way(*partition, to, times_ms);
                 }
             }
         }
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     fn part(sealed: i64, taken: i64) -> Part {
-        Part { epoch: 1, floor: [0, 0], sealed, taken, faulted: false, newest_ms: None }
+        Part { epoch: 1, floor: [0, 0], sealed, taken, faulted: false, times_ms: None }
     }
 
     #[test]

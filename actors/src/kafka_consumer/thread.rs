@@ -66,7 +66,9 @@ impl ClientContext for Context {
             _ => {}
         }
         reader.edges.progress.set_kafka_away(away);
-        reader.edges.meter.kafka(!away);
+        if reader.config.mode == Mode::Group {
+            reader.edges.meter.kafka(!away);
+        }
     }
 }
 

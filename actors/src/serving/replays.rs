@@ -1,5 +1,7 @@
 //! Which replays of bronze the windows have taken: a number per stream and bronze table, moved with the rows.
 
+use std::collections::HashMap;
+
 use sqlx::PgConnection;
 
 use super::ServingError;
@@ -18,7 +20,20 @@ pub async fn next(connection: &mut PgConnection, stream: &str, table_id: &str) -
     Ok(next.unwrap_or(0))
 }
 
-/// The same, and nobody moves it before the transaction ends.
+/// The same for every bronze table that the stream ever had, by its id.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn all(connection: &mut PgConnection, stream: &str) -> Result<HashMap<String, i64>, ServingError> {
+    let rows: Vec<(String, i64)> = sqlx::query_as("SELECT table_id, next FROM ops.replays WHERE stream = $1")
+        .bind(stream)
+        .fetch_all(connection)
+        .await
+        .map_err(ServingError::new("reading ops.replays"))?;
+    Ok(rows.into_iter().collect())
+}
+
+/// The number of one table, and nobody moves it before the transaction ends.
 ///
 /// # Errors
 /// When the database cannot be read.

@@ -11,21 +11,23 @@ use crate::line::NotReady;
 use crate::messages::Cause;
 use crate::pipeline::Pipeline;
 use crate::progress::Partition;
-use crate::telemetry::LegMeter;
+use crate::telemetry::{LegMeter, PartitionPosition};
 
 /// A leg that the main pipeline goes without.
 pub(super) struct Detached {
     pipeline: Option<Pipeline>,
     /// What it was assigned.
     partitions: BTreeSet<i32>,
+    /// Where the leg was when it was read last.
+    last: BTreeMap<i32, Partition>,
     not_before: Instant,
     pub(super) problem: Option<String>,
 }
 
 impl Detached {
-    /// Not started yet.
-    pub(super) fn waiting() -> Self {
-        Self { pipeline: None, partitions: BTreeSet::new(), not_before: Instant::now(), problem: None }
+    /// Not started yet; it was there when it was read last.
+    pub(super) fn waiting(last: BTreeMap<i32, Partition>) -> Self {
+        Self { pipeline: None, partitions: BTreeSet::new(), last, not_before: Instant::now(), problem: None }
     }
 
     pub(super) fn into_pipeline(self) -> Option<Pipeline> {
@@ -39,6 +41,34 @@ impl Detached {
     pub(super) fn partitions(&self) -> BTreeMap<i32, Partition> {
         self.pipeline.as_ref().map(|p| p.progress.partitions()).unwrap_or_default()
     }
+
+    /// Takes its pipeline away.
+    fn take_pipeline(&mut self) -> Option<Pipeline> {
+        let read = self.partitions();
+        if !read.is_empty() {
+            self.last = read;
+        }
+        self.pipeline.take()
+    }
+
+    /// Shows how far a leg is behind that nobody reads for: its store is away, and Kafka goes on.
+    pub(super) fn show_behind(&self, meter: &LegMeter, leg: Leg, main: Option<&Pipeline>) {
+        if self.last.is_empty() || !self.partitions().is_empty() {
+            return;
+        }
+        let now = main.map(|main| main.progress.partitions()).unwrap_or_default();
+        let position = |(partition, last): (&i32, &Partition)| {
+            let next = last.durable[leg as usize];
+            let high = now.get(partition).unwrap_or(last).watermarks.map(|(_, high)| high);
+            PartitionPosition {
+                partition: *partition,
+                next,
+                lag: high.map(|high| high - next),
+                since_ms: last.since_ms[leg as usize],
+            }
+        };
+        meter.positions(&self.last.iter().map(position).collect::<Vec<_>>());
+    }
 }
 
 impl Supervisor {
@@ -48,8 +78,9 @@ impl Supervisor {
         tracing::warn!(stream = self.line.stream.name, %leg, "makes nothing durable; it will catch up on its own, the rest goes on without it");
         LegMeter::new(&self.line.stream.name, leg).detached();
         let others = main.legs.without(leg);
+        let last = main.progress.partitions();
         main.drain(others, Instant::now() + DETACH).await;
-        self.detached.insert(leg, Detached::waiting());
+        self.detached.insert(leg, Detached::waiting(last));
         self.not_before = Instant::now();
     }
 
@@ -61,7 +92,7 @@ impl Supervisor {
         }
         tracing::warn!(%leg, room, ?cause, "the leg that catches up starts again");
         detached.not_before = Instant::now() + ASK_AGAIN;
-        if let Some(pipeline) = detached.pipeline.take() {
+        if let Some(pipeline) = detached.take_pipeline() {
             pipeline.kill().await;
         }
     }
@@ -78,7 +109,7 @@ impl Supervisor {
             }
             let hung = detached.pipeline.iter().flat_map(|p| &p.pulses).any(|pulse| pulse.read().1 > HUNG);
             if hung || detached.partitions != self.partitions {
-                if let Some(pipeline) = detached.pipeline.take() {
+                if let Some(pipeline) = detached.take_pipeline() {
                     let legs = pipeline.legs;
                     pipeline.drain(legs, Instant::now() + Duration::from_secs(1)).await;
                 }

@@ -190,6 +190,7 @@ impl Supervisor {
             }
             Cause::TopicChanged(why) => {
                 tracing::error!(stream = self.line.stream.name, "{why}");
+                self.meter.blocked(self.partitions.len().max(1));
                 self.problem = Some(why.clone());
                 self.tear_down(room, kind(&cause)).await;
                 self.not_before = Instant::now() + self.line.settings.pipeline.restart_backoff;
@@ -227,6 +228,9 @@ impl Supervisor {
     async fn tear_down(&mut self, room: &'static str, cause: &'static str) {
         self.restarted += 1;
         self.meter.restarted(room, cause);
+        for leg in self.wanted.iter() {
+            LegMeter::new(&self.line.stream.name, leg).attached(false);
+        }
         if let Some(main) = self.main.take() {
             main.kill().await;
         }
@@ -266,6 +270,7 @@ impl Supervisor {
             Ok(pipeline) => {
                 tracing::info!(stream = self.line.stream.name, generation = reports.generation, %legs, "pipeline started");
                 self.meter.generation(reports.generation);
+                self.meter.blocked(0);
                 for leg in self.wanted.iter() {
                     LegMeter::new(&self.line.stream.name, leg).attached(legs.has(leg));
                 }
@@ -281,11 +286,14 @@ impl Supervisor {
     fn not_ready(&mut self, legs: Legs, why: NotReady) -> Result<(), GaveUp> {
         let wait = match &why {
             NotReady::Fatal(why) => return Err(self.gave_up(why)),
-            NotReady::Person(_) => ASK_PERSON,
+            NotReady::Person(_) => {
+                self.meter.blocked(self.partitions.len().max(1));
+                ASK_PERSON
+            }
             NotReady::Kafka(_) => ASK_AGAIN,
             NotReady::Leg { leg, .. } if !legs.without(*leg).is_empty() => {
                 // The other leg begins; this one comes when its store does.
-                self.detached.insert(*leg, Detached::waiting());
+                self.detached.insert(*leg, Detached::waiting(BTreeMap::new()));
                 Duration::ZERO
             }
             NotReady::Leg { .. } => ASK_AGAIN,
@@ -322,7 +330,7 @@ impl Supervisor {
         self.show();
     }
 
-    /// Puts how the actors are where Prometheus reads it. A leg that catches up has rooms of the same names: the worse of two counts.
+    /// Puts how actors and detached legs are where Prometheus reads it. A leg that catches up has rooms of the same names: the worse of two counts.
     fn show_actors(&self) {
         let now = chrono::Utc::now().timestamp_millis() as f64 / 1000.0;
         let mut actors: BTreeMap<&'static str, (f64, Option<u64>)> = BTreeMap::new();
@@ -330,6 +338,9 @@ impl Supervisor {
             let (at, waiting) = (now - pulse.silent().as_secs_f64(), pulse.waiting());
             let shown = actors.entry(pulse.read().0).or_insert((at, waiting));
             *shown = (shown.0.min(at), shown.1.max(waiting));
+        }
+        for (leg, detached) in &self.detached {
+            detached.show_behind(&LegMeter::new(&self.line.stream.name, *leg), *leg, self.main.as_ref());
         }
         let rows: Vec<_> = actors.into_iter().map(|(actor, (at, waiting))| (actor, at, waiting)).collect();
         self.meter.actors(&rows);

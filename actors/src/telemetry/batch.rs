@@ -1,21 +1,30 @@
 //! What the batch layer reports: leadership, jobs, tasks, tests, what is published, and whether speed and batch agree.
 
-use tributary_core::metric;
+use tributary_core::metric::{self, Metric};
 
-use super::{add, flag, now, observe, replace, seconds, set};
+use super::{add, flag, keep, now, observe, replace, seconds, set};
 
 /// Whether this process leads; call often, it is the coordinator's heartbeat. Who does not lead shows nothing of jobs: the leader does.
 pub fn leads(yes: bool) {
     set(metric::LEADER, &[], flag(yes));
     if !yes {
-        for m in [metric::RUNNING, metric::JOB_SUCCESS, metric::JOB_NEXT, metric::JOB_PAUSED] {
-            replace(m, &[], []);
-        }
-        for m in [metric::DRIFT, metric::DRIFT_CHECKED, metric::LOST_RECORDS, metric::PUBLISHED] {
+        let of_tables = [metric::DELTA_FILES, metric::DELTA_BYTES, metric::DELTA_ROWS, metric::DELTA_LOG, metric::PUBLISHED];
+        let of_streams = [metric::DRIFT, metric::DRIFT_CHECKED, metric::LOST_RECORDS];
+        for m in OF_JOBS.into_iter().chain(of_tables).chain(of_streams) {
             replace(m, &[], []);
         }
     }
     set(metric::ACTOR_HEARTBEAT, &["", "batch_coordinator"], now());
+}
+
+/// What is shown of a job as long as it is declared.
+const OF_JOBS: [Metric; 4] = [metric::RUNNING, metric::JOB_SUCCESS, metric::JOB_NEXT, metric::JOB_PAUSED];
+
+/// These jobs are declared: nothing is shown of others any more.
+pub fn declared(jobs: &[&str]) {
+    for m in OF_JOBS {
+        keep(m, |labels| labels.iter().any(|(_, job)| jobs.contains(&job.as_str())));
+    }
 }
 
 /// What one job reports.
@@ -37,8 +46,10 @@ impl JobMeter {
 
     /// Shows what has not happened yet as 0: the first time is an increase, too.
     pub fn begin(&self) {
-        for state in ["succeeded", "failed", "skipped"] {
-            add(metric::RUNS, &[&self.job, state, "schedule"], 0);
+        for trigger in ["schedule", "manual", "retry", "backfill", "late_data"] {
+            for state in ["succeeded", "failed"] {
+                add(metric::RUNS, &[&self.job, state, trigger], 0);
+            }
         }
     }
 
@@ -75,7 +86,9 @@ impl TaskMeter {
 
     /// An attempt ended.
     pub fn ended(&self, state: &str, seconds: f64) {
-        add(metric::TASKS, &[&self.job, &self.task, "failed"], 0);
+        for other in ["failed", "retrying"] {
+            add(metric::TASKS, &[&self.job, &self.task, other], 0);
+        }
         add(metric::TASKS, &[&self.job, &self.task, state], 1);
         observe(metric::TASK_SECONDS, &[&self.job, &self.task], seconds);
     }

@@ -18,7 +18,7 @@ use metrics_process::Collector;
 use metrics_util::MetricKindMask;
 use tributary_core::metric::{self, Metric, Type};
 
-pub use self::batch::{JobMeter, TaskMeter, compared, leads, lost_records, published, silver, tested};
+pub use self::batch::{JobMeter, TaskMeter, compared, declared, leads, lost_records, published, silver, tested};
 pub use self::lake::{TableMeter, disk};
 pub use self::postgres::{connection, transaction};
 pub use self::stream::{ActorMeter, GeneratorMeter, LegMeter, PartitionPosition, StreamMeter};
@@ -117,6 +117,13 @@ fn replace(m: Metric, first: &[&str], rows: impl IntoIterator<Item = (Vec<String
     for (rest, value) in rows {
         let values: Vec<&str> = first.iter().copied().chain(rest.iter().map(String::as_str)).collect();
         series.insert(labels(m, &values), value);
+    }
+}
+
+/// Lets go of the others.
+fn keep(m: Metric, is_kept: impl Fn(&Labels) -> bool) {
+    if let Some(series) = held().get_mut(m.name) {
+        series.retain(|labels, _| is_kept(labels));
     }
 }
 

@@ -4,7 +4,7 @@ use tributary_core::batch::Status;
 use tributary_core::metric;
 use tributary_core::span::{Leg, Legs};
 
-use super::{add, flag, now, observe, replace, seconds, set};
+use super::{add, flag, now, observe, raise, replace, seconds, set};
 
 /// What the generator reports.
 #[derive(Debug, Clone)]
@@ -80,8 +80,8 @@ pub struct PartitionPosition {
     pub next: i64,
     /// Records up to Kafka's end, once that is known.
     pub lag: Option<i64>,
-    /// Kafka's time of the newest durable record, once there is one: milliseconds since 1970.
-    pub newest_ms: Option<i64>,
+    /// Kafka's time of the oldest record that waits, or of the newest durable one, once there is one: milliseconds since 1970.
+    pub since_ms: Option<i64>,
 }
 
 impl LegMeter {
@@ -120,7 +120,7 @@ impl LegMeter {
         };
         replace(metric::NEXT_OFFSET, &first, rows(|p| Some(p.next as f64)));
         replace(metric::LAG, &first, rows(|p| Some(p.lag?.max(0) as f64)));
-        replace(metric::DURABLE_RECORD, &first, rows(|p| Some(seconds(p.newest_ms?))));
+        replace(metric::LAG_SINCE, &first, rows(|p| Some(seconds(p.since_ms?))));
     }
 
     /// Whether the main pipeline feeds the leg.
@@ -133,6 +133,9 @@ impl LegMeter {
         add(metric::DETACHED, &[&self.stream, self.leg.as_str()], 1);
     }
 }
+
+/// The actors of a pipeline.
+const ACTORS: [&str; 5] = ["kafka_consumer", "window_aggregator", "delta_writer", "postgres_sink", "offset_ledger"];
 
 /// What one stream reports.
 #[derive(Debug, Clone)]
@@ -159,9 +162,11 @@ impl StreamMeter {
                 add(m, &[&self.stream, leg.as_str()], 0);
             }
         }
-        for cause in ["panicked", "hung", "chain_broken", "failed"] {
-            add(metric::RESTARTS, &[&self.stream, "kafka_consumer", cause], 0);
-            add(metric::ACTOR_ERRORS, &[&self.stream, "kafka_consumer", cause], 0);
+        for actor in ACTORS {
+            for cause in ["panicked", "hung", "chain_broken", "failed"] {
+                add(metric::RESTARTS, &[&self.stream, actor, cause], 0);
+                add(metric::ACTOR_ERRORS, &[&self.stream, actor, cause], 0);
+            }
         }
         add(metric::GATE_WAIT, &[&self.stream], 0);
         add(metric::REBALANCES, &[&self.stream], 0);
@@ -197,6 +202,13 @@ impl StreamMeter {
         set(metric::GATE_BYTES_LIMIT, &[&self.stream], limit.1 as f64);
     }
 
+    /// There is no gate any more.
+    pub fn gate_gone(&self) {
+        for m in [metric::GATE_ROWS, metric::GATE_BYTES, metric::GATE_ROWS_LIMIT, metric::GATE_BYTES_LIMIT] {
+            replace(m, &[&self.stream], []);
+        }
+    }
+
     /// The consumer has waited this many more whole seconds for credit.
     pub fn gate_waited(&self, seconds: u64) {
         add(metric::GATE_WAIT, &[&self.stream], seconds);
@@ -229,10 +241,13 @@ impl StreamMeter {
 
     /// The actors that live: when they last showed it (seconds since 1970) and how many batches wait for them.
     pub fn actors(&self, actors: &[(&'static str, f64, Option<u64>)]) {
-        let beats = actors.iter().map(|(actor, at, _)| (vec![(*actor).to_owned()], *at));
-        replace(metric::ACTOR_HEARTBEAT, &[&self.stream], beats.collect::<Vec<_>>());
-        let queues = actors.iter().filter_map(|(actor, _, waiting)| Some((vec![(*actor).to_owned()], (*waiting)? as f64)));
-        replace(metric::ACTOR_QUEUE, &[&self.stream], queues.collect::<Vec<_>>());
+        // Each by itself: the generator is an actor of the stream, too, and shows itself.
+        for actor in ACTORS {
+            let found = actors.iter().find(|(name, ..)| *name == actor);
+            let waiting = found.and_then(|(_, _, waiting)| *waiting);
+            replace(metric::ACTOR_HEARTBEAT, &[&self.stream, actor], found.map(|(_, at, _)| (Vec::new(), *at)));
+            replace(metric::ACTOR_QUEUE, &[&self.stream, actor], waiting.map(|waiting| (Vec::new(), waiting as f64)));
+        }
     }
 
     /// Rows of windows were written.
@@ -247,6 +262,6 @@ impl StreamMeter {
 
     /// Newest event time counted by the windows.
     pub fn newest_event(&self, millis: i64) {
-        set(metric::NEWEST_EVENT, &[&self.stream], seconds(millis));
+        raise(metric::NEWEST_EVENT, &[&self.stream], seconds(millis));
     }
 }
