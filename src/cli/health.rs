@@ -40,7 +40,8 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
 /// Where a person says, else where the `up` of this data folder says (its port may have been taken), else the default.
 fn listens(session: &Session) -> String {
     let told = session.settings().http.listen.clone();
-    match session.loaded.is_default("http.listen") {
+    // Port 0 is any port: only the `up` that took one knows which.
+    match session.loaded.is_default("http.listen") || told.ends_with(":0") {
         true => session.running().map_or(told, |up| up.http),
         false => told,
     }

@@ -1,4 +1,4 @@
-//! What a machine asks over HTTP: `/metrics`, `/healthz`, `/readyz`, `/status`. Loopback unless a person says otherwise.
+//! What is asked over HTTP: `/` (what there is), `/metrics`, `/healthz`, `/readyz`, `/status`. Loopback unless a person says otherwise.
 //!
 //! Healthy means that the process answers; ready means that records flow into every store. Answers say why when they are not `200`.
 
@@ -13,6 +13,15 @@ use serde_json::json;
 use tributary_actors::board::{Board, StreamState};
 use tributary_actors::telemetry::Metrics;
 
+/// What is here.
+const INDEX: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Tributary</title><h1>Tributary</h1><ul>\
+<li><a href=/status>status</a>: the streams, how far each store is, what waits for a person\
+<li><a href=/readyz>readyz</a>: whether records flow into every store\
+<li><a href=/healthz>healthz</a>: whether the process answers\
+<li><a href=/metrics>metrics</a>: for Prometheus</ul>\
+<p>On the command line: <code>tributary status</code>, <code>tributary jobs list</code>, <code>tributary runs list</code>, \
+<code>tributary why gold.daily_active_users</code>, <code>tributary audit</code>.\n";
+
 struct Shown {
     metrics: Arc<Metrics>,
     boards: Vec<Board>,
@@ -24,6 +33,7 @@ pub(crate) fn serve(listen: &str, metrics: Arc<Metrics>, boards: Vec<Board>) -> 
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shown.clone())
+            .route("/", get().to(|| async { HttpResponse::Ok().content_type(ContentType::html()).body(INDEX) }))
             .route("/metrics", get().to(metrics_page))
             .route("/healthz", get().to(|| async { HttpResponse::Ok().body("ok\n") }))
             .route("/readyz", get().to(ready))

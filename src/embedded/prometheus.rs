@@ -4,6 +4,7 @@
 //! loopback alone, keeps its data under the data folder within a limit, and ends with us, however we end.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -19,7 +20,9 @@ use super::server::choose_port;
 
 /// How often the program is looked at, and how often a port that does not answer yet.
 const TICK: Duration = Duration::from_millis(50);
-/// How long it may take to listen: it reads back what it has not written to blocks.
+/// How long it may take to say whether it is ready.
+const ANSWER: Duration = Duration::from_secs(1);
+/// How long it may take until it is: it reads back what it has not written to blocks.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Before it is started again after it died.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -70,7 +73,7 @@ impl Prometheus {
         let Some(program) = find(options.settings.bin.as_deref())? else { return Ok(None) };
         let how = "prometheus.port in tributary.toml, or PROMETHEUS_PORT";
         let port = choose_port("Prometheus", "127.0.0.1", options.settings.port, options.port_pinned, how)?;
-        write_configuration(options, target)?;
+        write_configuration(options, target, port)?;
         let run = Run { program, home: options.home.clone(), port, retention: options.settings.retention };
         let (orders, received) = channel();
         let (report, started) = channel();
@@ -114,15 +117,18 @@ fn find(asked: Option<&str>) -> Result<Option<PathBuf>> {
 }
 
 /// Writes what it reads: the scrape, and the rules of the folder that a person edits or of this build.
-fn write_configuration(options: &Options, target: &str) -> Result<()> {
+fn write_configuration(options: &Options, target: &str, port: u16) -> Result<()> {
     let rules = options.home.join("rules");
+    let folder = Path::new(&options.settings.rules_dir);
+    if rules.canonicalize().is_ok_and(|ours| folder.canonicalize().is_ok_and(|theirs| ours == theirs)) {
+        bail!("prometheus.rules_dir is {}, which is written anew at every start; keep your rules elsewhere", folder.display());
+    }
     let _ = fs::remove_dir_all(&rules);
     fs::create_dir_all(&rules).with_context(|| format!("cannot make {}", rules.display()))?;
     let written = |name: &str, text: &[u8]| {
         let path = rules.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     };
-    let folder = Path::new(&options.settings.rules_dir);
     match fs::read_dir(folder) {
         Ok(entries) => {
             for entry in entries {
@@ -141,16 +147,17 @@ fn write_configuration(options: &Options, target: &str) -> Result<()> {
         Err(error) => return Err(error).with_context(|| format!("cannot read the rules in {}", folder.display())),
     }
     let path = options.home.join("prometheus.yml");
-    fs::write(&path, configuration(target)).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(&path, configuration(target, port)).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn configuration(target: &str) -> String {
+fn configuration(target: &str, port: u16) -> String {
     format!(
         "# Written by `tributary up` at every start.\n\
          global: {{scrape_interval: 5s, evaluation_interval: 15s}}\n\
          rule_files: [rules/*.yml]\n\
          scrape_configs:\n\
-         - job_name: tributary\n  static_configs: [{{targets: ['{target}'], labels: {{service: tributary}}}}]\n"
+         - job_name: tributary\n  static_configs: [{{targets: ['{target}'], labels: {{service: tributary}}}}]\n\
+         - job_name: prometheus\n  static_configs: [{{targets: ['127.0.0.1:{port}']}}]\n"
     )
 }
 
@@ -164,6 +171,8 @@ struct Run {
 impl Run {
     /// Starts it, says how that went, and starts it again whenever it dies, until told to stop. The program dies with this thread.
     fn keep(&self, report: &Sender<Result<()>>, orders: &Receiver<()>) {
+        // One log for each start of `up`; what it said before it died stays.
+        let _ = fs::remove_file(self.log());
         let mut child = match self.spawn() {
             Ok(child) => child,
             Err(error) => return drop(report.send(Err(error))),
@@ -171,7 +180,8 @@ impl Run {
         let _ = report.send(Ok(()));
         loop {
             let Some(status) = watch(&mut child, orders) else { return stop(&mut child) };
-            tracing::warn!(%status, "Prometheus died; starting it again, the pipeline does not need it. See {}", self.log().display());
+            let log = self.log();
+            tracing::warn!(%status, "Prometheus died ({}); starting it again, nothing depends on it. See {}", self.last_line(), log.display());
             child = loop {
                 if !matches!(orders.recv_timeout(AGAIN), Err(RecvTimeoutError::Timeout)) {
                     return;
@@ -188,10 +198,20 @@ impl Run {
         self.home.join("prometheus.log")
     }
 
-    /// Starts it and waits until it listens.
+    /// The last thing that it said.
+    fn last_line(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        log.lines().last().unwrap_or("its log is empty").to_owned()
+    }
+
+    /// Starts it and waits until it has read its rules and its data.
     fn spawn(&self) -> Result<Child> {
         let folder = File::open(&self.home).with_context(|| format!("cannot open {}", self.home.display()))?;
-        let log = File::create(self.log()).with_context(|| format!("cannot write {}", self.log().display()))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .with_context(|| format!("cannot write {}", self.log().display()))?;
         let mut child = process::command(&self.program, &folder, None, libc::SIGTERM)
             .arg(format!("--config.file={}", self.home.join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", self.home.join("data").display()))
@@ -205,19 +225,31 @@ impl Run {
             .spawn()
             .with_context(|| format!("cannot run {}", self.program.display()))?;
         let until = Instant::now() + PATIENCE;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+        while !is_ready(self.port) {
             if let Ok(Some(status)) = child.try_wait() {
-                let log = fs::read_to_string(self.log()).unwrap_or_default();
-                bail!("Prometheus ended while it started ({status}): {}", log.lines().last().unwrap_or("its log is empty"));
+                bail!("Prometheus ended while it started ({status}): {}", self.last_line());
             }
             if Instant::now() > until {
                 stop(&mut child);
-                bail!("Prometheus does not listen after {PATIENCE:?}; see {}", self.log().display());
+                bail!("Prometheus is not ready after {PATIENCE:?}; see {}", self.log().display());
             }
             std::thread::sleep(TICK);
         }
         Ok(child)
     }
+}
+
+/// Whether it answers that it is ready: it listens earlier, before it has read its rules.
+fn is_ready(port: u16) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        stream.write_all(b"GET /-/ready HTTP/1.0\r\n\r\n")?;
+        let mut status = [0; 12];
+        stream.read_exact(&mut status)?;
+        Ok(status.ends_with(b" 200"))
+    };
+    ask().unwrap_or(false)
 }
 
 /// Waits for its end or for an order to stop; none: the latter.
@@ -272,11 +304,11 @@ mod tests {
     fn the_folders_rules_are_taken_and_those_of_an_earlier_start_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let (home, mine) = (folder.path().join("prometheus"), folder.path().join("mine"));
-        write_configuration(&options(&home, "/nowhere"), "127.0.0.1:8082").unwrap();
+        write_configuration(&options(&home, "/nowhere"), "127.0.0.1:8082", 9090).unwrap();
         assert_eq!(names(&home.join("rules")).len(), RULES.len());
         fs::create_dir(&mine).unwrap();
         fs::write(mine.join("own.yml"), "groups: []\n").unwrap();
-        write_configuration(&options(&home, mine.to_str().unwrap()), "127.0.0.1:8082").unwrap();
+        write_configuration(&options(&home, mine.to_str().unwrap()), "127.0.0.1:8082", 9090).unwrap();
         assert_eq!(names(&home.join("rules")), ["own.yml"]);
         assert!(fs::read_to_string(home.join("prometheus.yml")).unwrap().contains("127.0.0.1:8082"));
     }

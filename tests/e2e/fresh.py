@@ -55,7 +55,7 @@ def watched(log):
         with urllib.request.urlopen(f"{found.group(1)}/api/v1/{path}", timeout=5) as answer:
             return json.load(answer)["data"]
 
-    wait_for("Prometheus scrapes it", lambda: [t["health"] for t in ask("targets")["activeTargets"]] == ["up"], 30, every=0.5)
+    wait_for("Prometheus scrapes it and itself", lambda: [t["health"] for t in ask("targets")["activeTargets"]] == ["up", "up"], 30, every=0.5)
     rules = [rule["name"] for group in ask("rules")["groups"] for rule in group["rules"]]
     if "TributaryWatchdog" not in rules:
         raise Failure(f"Prometheus does not know the alerts: {rules}")
