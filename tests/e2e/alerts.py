@@ -41,7 +41,7 @@ SILENT = {
     "TributaryLegDetached": "serving is detached after 30 s and back within a minute or so; ten are allowed",
     "TributaryActorErrors": "a leg that is detached is no failure of an actor: nothing was rebuilt",
     "TributaryNobodyLeads": "the lease is given up after 30 s, and taken again as soon as PostgreSQL is back; a minute is allowed",
-    "TributaryDataStale": "windows may be a minute old, and were for less than a tenth of an hour",
+    "TributaryDataStale": f"an outage of {OUTAGE} s is below the budget: it pages when 14.4 % of an hour, about nine minutes, were stale",
     "TributaryLatencyHigh": "the commits that catch up are few among all of the hour",
     "TributaryPromiseMissed": "they are few among those of half an hour, too; and five minutes are allowed",
     "TributaryLatencyBudget": "of some minutes' commits those that catch up are more than one in a hundred; an hour is allowed",
