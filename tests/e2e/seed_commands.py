@@ -40,10 +40,13 @@ class Shell:
 
 
 def kafka(shell, bootstrap):
-    """kafka-topics, kafka-console-consumer, kafka-consumer-groups, GetOffsetShell."""
+    """kafka-topics, kafka-configs, kafka-console-consumer, kafka-consumer-groups, GetOffsetShell."""
     tool = lambda name, *arguments: [ROOT / "scripts" / "apache-kafka.sh", "tool", name, "--bootstrap-server", bootstrap, *arguments]  # noqa: E731
     shell.run("kafka-topics --list", tool("kafka-topics", "--list"), rf"(?m)^{TOPIC}$")
-    shell.run("kafka-topics --describe", tool("kafka-topics", "--describe", "--topic", TOPIC), r"PartitionCount: 6\b.*retention|PartitionCount: 6\b")
+    shell.run("kafka-topics --describe", tool("kafka-topics", "--describe", "--topic", TOPIC), r"PartitionCount: 6\b")
+    # The topic has none of its own, so --all: what it has from the broker.
+    shell.run("kafka-configs --describe", tool("kafka-configs", "--describe", "--all", "--entity-type", "topics", "--entity-name", TOPIC),
+              r"(?m)^\s*retention\.ms=86400000\b")
     shell.run("kafka-console-consumer", tool("kafka-console-consumer", "--topic", TOPIC, "--from-beginning", "--max-messages", "5"), r'"event_type"')
     shell.run("kafka-consumer-groups --list", tool("kafka-consumer-groups", "--list"), rf"(?m)^{GROUP}$")
     lag = shell.run("kafka-consumer-groups --describe", tool("kafka-consumer-groups", "--describe", "--group", GROUP), "LAG")

@@ -79,7 +79,10 @@ class Kafka(Running):
 
     def start(self):
         mounted, defaults = self.home / "kafka-mounted", self.home / "kafka-defaults"
-        final = self.folders.get("/opt/kafka/config") or self.home / "kafka-config"
+        # Where a container may write by its tmpfs alone: without that its set-up fails, and so it does here.
+        final = self.folders.get("/opt/kafka/config")
+        if final is None:
+            raise Failure("docker-compose.yml: kafka has no tmpfs at /opt/kafka/config, which its read-only root needs")
         for folder in (mounted, defaults, final):
             folder.mkdir(parents=True, exist_ok=True)
         for there, here in self.folders.items():

@@ -4,9 +4,10 @@
     topology.py [--spark] [--draw FOLDER] [--show]
 
 Apache Kafka from Maven's jars, configured by the image's own class out of the service's environment; PostgreSQL set up as its image does;
-Prometheus with prometheus/; the program and its producer. Each is started when its health check says so. Promises to end with every
-panel of every dashboard answered and every documented command tried (seed_commands.py), with the time and the memory that each took, and
-to fail above 1.6 GB. Grafana cannot be had here: it counts with its whole limit, and its part is played by panels.py, which connects as
+Prometheus with prometheus/; the program and its producer. Each is started when those it needs are healthy, by their own health checks; only
+Prometheus is asked at /-/ready, where its own check asks as well: Debian's promtool has no `check ready`. Promises to end with every panel
+of every dashboard answered and every documented command tried (seed_commands.py), with the time and the memory that each took, and to fail
+above 1.6 GB. Grafana cannot be had here: it counts with its whole limit, and its part is played by panels.py, which connects as
 grafana/provisioning says. The commands come first: Prometheus needs its time anyway.
 """
 

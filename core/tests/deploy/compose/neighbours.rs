@@ -83,8 +83,9 @@ fn grafana_starts_without_the_network() {
         assert_eq!(env[&format!("GF_{off}")], "false");
     }
     assert_eq!(env["GF_NEWS_NEWS_FEED_ENABLED"], "false");
-    // On a read-only root an update of a bundled plugin removes it.
+    // On a read-only root an update of a bundled plugin removes it. It takes both to keep Grafana from trying.
     assert_eq!(env["GF_PLUGINS_PREINSTALL_DISABLED"], "true");
+    assert_eq!(env["GF_PLUGINS_PREINSTALL_AUTO_UPDATE"], "false");
 }
 
 #[test]

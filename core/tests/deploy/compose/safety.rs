@@ -128,6 +128,12 @@ fn whoever_needs_a_scratch_folder_on_a_read_only_root_has_a_bounded_one() {
 }
 
 #[test]
+fn kafka_can_write_the_configuration_that_its_image_makes_at_every_start() {
+    let scratch = service("kafka").list("tmpfs");
+    assert!(scratch.iter().any(|folder| folder.starts_with("/opt/kafka/config:")), "{scratch:?}");
+}
+
+#[test]
 fn the_second_files_change_services_that_exist_and_start_what_they_should() {
     for file in [EXTERNAL, SECRETS] {
         for above in services(file) {

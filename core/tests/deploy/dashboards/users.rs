@@ -19,8 +19,13 @@ const BUSINESS: [(&str, &str, &str); 12] = [
     ("Top 10 pages by purchases, table", "table", "gold.purchases_per_page_daily"),
     ("Daily active users per day", "timeseries", "gold.daily_active_users"),
 ];
-/// Title, and where its colour changes.
-const THRESHOLDS: [(&str, [f64; 2]); 2] = [("Daily active users", [50.0, 100.0]), ("Conversion rate", [10.0, 15.0])];
+/// A colour, and from where on.
+type Step = (&'static str, Option<f64>);
+/// Title, and its colours from the lowest value to the highest.
+const THRESHOLDS: [(&str, [Step; 3]); 2] = [
+    ("Daily active users", [("red", None), ("yellow", Some(50.0)), ("green", Some(100.0))]),
+    ("Conversion rate", [("red", None), ("yellow", Some(10.0)), ("green", Some(15.0))]),
+];
 
 fn business() -> Vec<Board> {
     boards().into_iter().filter(|board| list(&board.json["tags"]).contains(&json!("business"))).collect()
@@ -40,11 +45,12 @@ fn every_panel_that_users_know_is_on_a_business_dashboard() {
 #[test]
 fn colours_change_where_users_know_it() {
     for board in business() {
-        for (title, values) in THRESHOLDS {
+        for (title, wanted) in THRESHOLDS {
             let panel = board.panels().into_iter().find(|panel| panel["title"] == title).unwrap_or_else(|| panic!("{title}"));
             let steps = list(&panel["fieldConfig"]["defaults"]["thresholds"]["steps"]);
-            let found: Vec<f64> = steps.iter().filter_map(|step| step["value"].as_f64()).collect();
-            assert_eq!(found, values, "{}: {title}", board.path);
+            let found: Vec<(&str, Option<f64>)> =
+                steps.iter().map(|step| (text(&step["color"]), step["value"].as_f64())).collect();
+            assert_eq!(found, wanted, "{}: {title}", board.path);
         }
     }
 }
