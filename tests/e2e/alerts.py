@@ -12,13 +12,12 @@ With --broker-gone the broker stays away until somebody is paged, and comes back
 """
 
 import argparse
-import sys
 import time
 from datetime import datetime
 
 import counted
 from lab import Lab
-from procs import Failure, wait_for
+from procs import Failure, conclude, wait_for
 from prometheus import Server
 
 NAME, PRODUCER = "tributary", "producer"
@@ -233,8 +232,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(failure, file=sys.stderr)
-        sys.exit(1)
+    conclude(main)

@@ -14,12 +14,11 @@ import argparse
 import itertools
 import random
 import subprocess
-import sys
 import time
 from dataclasses import replace
 
 from batch_lab import JOB, UPKEEP, BatchLab, verify
-from procs import Failure, wait_for
+from procs import Failure, conclude, wait_for
 
 LEADER, RIVAL = "batch", "rival"
 
@@ -218,8 +217,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(failure, file=sys.stderr)
-        sys.exit(1)
+    conclude(main)

@@ -7,14 +7,13 @@ same, and that everything is right once it is mended.
 
 import argparse
 import shutil
-import sys
 
 from deltalake import DeltaTable
 from deltalake.schema import Field
 
 from batch_lab import JOB, BatchLab
 from deaf import DeafProxy
-from procs import Failure, wait_for
+from procs import Failure, conclude, wait_for
 
 
 def model(front, select):
@@ -263,8 +262,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(failure, file=sys.stderr)
-        sys.exit(1)
+    conclude(main)

@@ -20,7 +20,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from lab import STREAM, TOPIC
 from postgres import Postgres
-from procs import Failure
+from procs import Failure, conclude
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "verify"))
 from batch import verify  # noqa: E402
@@ -221,8 +221,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(failure, file=sys.stderr)
-        sys.exit(1)
+    conclude(main)

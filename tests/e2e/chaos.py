@@ -13,12 +13,11 @@ import collections
 import heapq
 import itertools
 import random
-import sys
 import time
 
 from calm import all_together, say_goodbye
 from lab import Lab
-from procs import Failure, wait_for
+from procs import Failure, conclude, wait_for
 from verdict import drain, judge
 
 RESIDENT, GUESTS = "a", ("b", "c")
@@ -235,8 +234,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(failure, file=sys.stderr)
-        sys.exit(1)
+    conclude(main)

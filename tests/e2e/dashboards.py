@@ -14,7 +14,6 @@ import copy
 import json
 import pathlib
 import random
-import sys
 import time
 import uuid
 from datetime import datetime, timedelta, timezone
@@ -26,7 +25,7 @@ import panels
 import registry
 from frames import Sql
 from lab import TOPIC, Lab
-from procs import Failure, wait_for
+from procs import Failure, conclude, wait_for
 from prometheus import Server, check_metrics
 
 # Its own range is an hour, of which a run here fills a small part.
@@ -192,8 +191,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(failure, file=sys.stderr)
-        sys.exit(1)
+    conclude(main)

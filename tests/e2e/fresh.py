@@ -22,7 +22,7 @@ import psycopg
 from deltalake import DeltaTable
 
 from lab import STREAM, binary
-from procs import Failure, Proc, wait_for
+from procs import Failure, Proc, conclude, wait_for
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "verify"))
 import gold  # noqa: E402
@@ -112,8 +112,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(failure, file=sys.stderr)
-        sys.exit(1)
+    conclude(main)

@@ -12,7 +12,6 @@ import argparse
 import collections
 import re
 import statistics
-import sys
 import time
 
 import duckdb
@@ -21,7 +20,7 @@ from deltalake import DeltaTable
 
 from batch_lab import JOB, UPKEEP, BatchLab
 from lab import STREAM
-from procs import Failure
+from procs import Failure, conclude
 
 FILES_PER_CLOSED_DAY = 2
 OPEN_SECONDS = 0.1
@@ -128,8 +127,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(failure, file=sys.stderr)
-        sys.exit(1)
+    conclude(main)

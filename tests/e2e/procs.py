@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -170,3 +171,12 @@ def memory(pid):
     except (FileNotFoundError, ProcessLookupError):
         pass
     return found.get("VmRSS:", 0), found.get("RssAnon:", 0), found.get("VmHWM:", 0)
+
+
+def conclude(main):
+    """Runs a script; what failed is one line for a person, and the exit status says so."""
+    try:
+        main()
+    except Failure as failure:
+        print(failure, file=sys.stderr)
+        sys.exit(1)

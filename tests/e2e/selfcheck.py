@@ -6,12 +6,11 @@ Fills both stores with a small run, then miscounts one window, and removes one r
 
 import contextlib
 import io
-import sys
 
 from deltalake import DeltaTable
 
 from lab import STREAM, Lab
-from procs import Failure, wait_for
+from procs import Failure, conclude, wait_for
 from verdict import drain, judge
 
 
@@ -49,8 +48,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failure as failure:
-        print(failure, file=sys.stderr)
-        sys.exit(1)
+    conclude(main)
