@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Shared state of one stream.
@@ -10,7 +11,7 @@ use serde::Serialize;
 pub struct Board(Arc<Mutex<StreamState>>);
 
 /// One stream, as it is now.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct StreamState {
     /// Name of the stream.
     pub stream: String,
@@ -33,7 +34,7 @@ pub struct StreamState {
 }
 
 /// One partition, as it is now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PartitionState {
     /// Kafka's oldest offset.
     pub low: Option<i64>,

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 mod batch;
+mod console;
 pub mod file;
 pub mod layers;
 pub mod postgres_url;
@@ -17,6 +18,7 @@ pub mod unit;
 pub mod validate;
 
 pub use batch::Batch;
+pub use console::Console;
 pub use prometheus::Prometheus;
 pub use stores::{Kafka, Lake, Serving};
 
@@ -38,8 +40,10 @@ pub struct Settings {
     pub batch: Batch,
     /// The traffic of the built-in generator.
     pub generator: Generator,
-    /// `/metrics`, `/healthz`, `/readyz`.
+    /// `/metrics`, `/healthz`, `/readyz`, and the console.
     pub http: Http,
+    /// Who may use the console, and for what.
+    pub console: Console,
     /// The Prometheus beside the embedded parts.
     pub prometheus: Prometheus,
     /// Name of this process in metrics, group membership and logs.
@@ -66,6 +70,7 @@ impl Default for Settings {
             batch: Batch::default(),
             generator: Generator::default(),
             http: Http::default(),
+            console: Console::default(),
             prometheus: Prometheus::default(),
             instance: "local".into(),
             data_dir: "./data".into(),
@@ -88,11 +93,13 @@ pub enum Role {
     Generator,
     /// Runs jobs: bronze to silver to gold to PostgreSQL, and maintenance.
     Batch,
+    /// Pages and an API that show all of it, and that a person may act through.
+    Console,
 }
 
 impl Role {
     /// All of them, in the order in which data meets them.
-    pub const ALL: [Role; 4] = [Role::Generator, Role::Bronze, Role::Serving, Role::Batch];
+    pub const ALL: [Role; 5] = [Role::Generator, Role::Bronze, Role::Serving, Role::Batch, Role::Console];
 
     /// The word that people write.
     pub fn name(self) -> &'static str {
@@ -101,6 +108,7 @@ impl Role {
             Role::Serving => "serving",
             Role::Generator => "generator",
             Role::Batch => "batch",
+            Role::Console => "console",
         }
     }
 }
@@ -173,7 +181,7 @@ impl Default for Generator {
     }
 }
 
-/// `/metrics`, `/healthz`, `/readyz`.
+/// `/metrics`, `/healthz`, `/readyz`, and the console.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
     /// Address to listen on; loopback unless a person says otherwise.

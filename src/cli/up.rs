@@ -39,7 +39,7 @@ Examples:
 
 Ctrl-C stops in order, a second Ctrl-C at once; either way nothing is lost and nothing is counted twice.")]
 pub(crate) struct Args {
-    /// What this process does: some of bronze,serving,batch,generator
+    /// What this process does: some of bronze,serving,batch,generator,console
     #[arg(long, value_name = "ROLES")]
     roles: Option<String>,
     /// Made-up events per second
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
         true => output::print_json(parts.run_file())?,
         false => output::print(&welcome::text(&parts, &roles, &streams))?,
     }
-    let done = pipeline::run(&parts, roles, streams, jobs(session)?, signals);
+    let done = pipeline::run(&parts, &session.loaded, roles, streams, jobs(session)?, signals);
     parts.stop();
     done
 }

@@ -1,45 +1,75 @@
-//! What is asked over HTTP: `/` (what there is), `/metrics`, `/healthz`, `/readyz`, `/status`. Loopback unless a person says otherwise.
+//! What is asked over HTTP: the console and its API for people and their scripts, `/metrics`, `/healthz` and `/readyz` for machines.
 //!
-//! Healthy means that the process answers; ready means that records flow into every store. Answers say why when they are not `200`.
+//! A tour:
+//!
+//! - [`guard`]: who may come in. [`shared`]: what every page has at hand. [`asked`]: what somebody asked for. [`failure`]: why there is no
+//!   answer.
+//! - [`shell`]: the frame of a page. [`live`]: what changes of it. [`assets`]: styles and scripts. [`parts`]: what pages are made of.
+//! - [`pages`]: one file per page. [`api`]: the same for programs, with its own description.
+//! - [`flow`]: how fast records move. [`lake_view`]: the tables of the lake, kept.
+//! - [`probes`]: for machines.
+//!
+//! Pages work without scripts: each is whole when it comes, and each action is a form. A page and a call of the API that do the same call
+//! the same function, which is the command line's as well.
+
+mod api;
+mod asked;
+mod assets;
+mod failure;
+mod flow;
+mod guard;
+mod lake_view;
+mod live;
+mod pages;
+mod parts;
+mod probes;
+mod routes;
+pub(crate) mod shared;
+mod shell;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::http::header::ContentType;
-use actix_web::web::{Data, get};
-use actix_web::{App, HttpResponse, HttpServer, Responder};
+use actix_web::middleware::{Condition, from_fn};
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpServer};
 use anyhow::{Context, Result};
-use serde_json::json;
-use tributary_actors::board::{Board, StreamState};
+use tributary_actors::board::Board;
 use tributary_actors::telemetry::Metrics;
 
-/// What is here.
-const INDEX: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Tributary</title><h1>Tributary</h1><ul>\
-<li><a href=/status>status</a>: the streams, how far each store is, what waits for a person\
-<li><a href=/readyz>readyz</a>: whether records flow into every store\
-<li><a href=/healthz>healthz</a>: whether the process answers\
-<li><a href=/metrics>metrics</a>: for Prometheus</ul>\
-<p>On the command line: <code>tributary status</code>, <code>tributary jobs list</code>, <code>tributary runs list</code>, \
-<code>tributary why gold.daily_active_users</code>, <code>tributary audit</code>.\n";
+use self::shared::{Made, Shared};
 
-struct Shown {
-    metrics: Arc<Metrics>,
-    boards: Vec<Board>,
-}
+/// The largest thing that anybody has to send: a query.
+const LARGEST_BODY: usize = 64 << 10;
+/// Connections at once; more wait.
+const CONNECTIONS: usize = 256;
+/// How long a head may take to arrive.
+const HEAD: Duration = Duration::from_secs(5);
 
-/// Starts the server; it ends with the system it runs on.
-pub(crate) fn serve(listen: &str, metrics: Arc<Metrics>, boards: Vec<Board>) -> Result<Server> {
-    let shown = Data::new(Shown { metrics, boards });
+/// Starts the server; it ends with the system it runs on. Without a console there are the pages for machines alone.
+pub(crate) fn serve(listen: &str, metrics: Arc<Metrics>, boards: Vec<Board>, console: Option<Made>) -> Result<Server> {
+    let shared = console.map(Shared::new).transpose()?.map(Data::new);
+    if let Some(shared) = &shared {
+        actix::spawn(watch(Data::clone(shared)));
+    }
+    let probed = Data::new(probes::Probed { metrics, boards });
     let server = HttpServer::new(move || {
+        let shared = shared.clone();
         App::new()
-            .app_data(shown.clone())
-            .route("/", get().to(|| async { HttpResponse::Ok().content_type(ContentType::html()).body(INDEX) }))
-            .route("/metrics", get().to(metrics_page))
-            .route("/healthz", get().to(|| async { HttpResponse::Ok().body("ok\n") }))
-            .route("/readyz", get().to(ready))
-            .route("/status", get().to(status))
+            .app_data(Data::clone(&probed))
+            .app_data(web::PayloadConfig::new(LARGEST_BODY))
+            .configure(probes::routes)
+            .service(web::scope("").wrap(Condition::new(shared.is_some(), from_fn(guard::guard))).configure(|config| {
+                if let Some(shared) = shared {
+                    config.app_data(shared);
+                    routes::all(config);
+                }
+            }))
     })
     .workers(1)
+    .max_connections(CONNECTIONS)
+    .client_request_timeout(HEAD)
     .disable_signals()
     .shutdown_timeout(1)
     .bind(listen)
@@ -47,23 +77,11 @@ pub(crate) fn serve(listen: &str, metrics: Arc<Metrics>, boards: Vec<Board>) -> 
     Ok(server.run())
 }
 
-async fn metrics_page(shown: Data<Shown>) -> impl Responder {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(shown.metrics.render())
-}
-
-async fn ready(shown: Data<Shown>) -> impl Responder {
-    let streams: Vec<StreamState> = shown.boards.iter().map(Board::read).collect();
-    let ready = streams.iter().all(StreamState::is_ready);
-    let mut answer = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
-    let why: Vec<_> = streams
-        .iter()
-        .filter(|s| !s.is_ready())
-        .map(|s| json!({"stream": s.stream, "problem": s.problem, "catching_up": s.catching_up, "blocked": s.blocked}))
-        .collect();
-    answer.content_type(ContentType::json()).body(json!({"ready": ready, "not_ready": why}).to_string())
-}
-
-async fn status(shown: Data<Shown>) -> impl Responder {
-    let streams: Vec<StreamState> = shown.boards.iter().map(Board::read).collect();
-    HttpResponse::Ok().json(json!({"version": env!("CARGO_PKG_VERSION"), "streams": streams}))
+/// Keeps how fast records move.
+async fn watch(shared: Data<Shared>) {
+    let mut looks = tokio::time::interval(flow::LOOK);
+    loop {
+        looks.tick().await;
+        shared.flow.look(&shared.made.boards);
+    }
 }

@@ -140,7 +140,8 @@ impl Catalog {
     }
 }
 
-fn no_table(name: &str, names: &[String]) -> NoTable {
+/// What is said of a name that no table has.
+pub(crate) fn no_table(name: &str, names: &[String]) -> NoTable {
     let there_are = match names.is_empty() {
         true => "the lake is empty: `tributary up` fills it".to_owned(),
         false => format!("{}there are: {}", did_you_mean(name, names.iter().map(String::as_str)), names.join(", ")),

@@ -76,23 +76,29 @@ const TABLES_LOCK: i64 = 0x7472_6962_7574_6172;
 /// # Errors
 /// When the URL is wrong or nobody answers in time.
 pub async fn connect(url: &str) -> Result<PgConnection, ServingError> {
-    let options = PgConnectOptions::from_str(url)
-        .map_err(ServingError::new("reading the database URL"))?
-        .application_name("tributary")
-        .options([
-            ("statement_timeout", "20s"),
-            ("lock_timeout", "5s"),
-            ("idle_in_transaction_session_timeout", "10s"),
-            ("tcp_user_timeout", "10s"),
-            ("timezone", "UTC"),
-        ])
-        .disable_statement_logging();
+    let options = options(url)?;
     let connected = match tokio::time::timeout(CONNECT, options.connect()).await {
         Ok(connected) => connected.map_err(ServingError::new("connecting to PostgreSQL")),
         Err(_) => Err(ServingError { doing: "connecting to PostgreSQL", source: sqlx::Error::PoolTimedOut }),
     };
     telemetry::connection(&connected);
     connected
+}
+
+/// How every connection of ours is made.
+///
+/// # Errors
+/// When the URL is wrong.
+pub fn options(url: &str) -> Result<PgConnectOptions, ServingError> {
+    let options = PgConnectOptions::from_str(url).map_err(ServingError::new("reading the database URL"))?;
+    let limits = [
+        ("statement_timeout", "20s"),
+        ("lock_timeout", "5s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("tcp_user_timeout", "10s"),
+        ("timezone", "UTC"),
+    ];
+    Ok(options.application_name("tributary").options(limits).disable_statement_logging())
 }
 
 /// Brings the tables that do not depend on declarations up to date; one instance at a time.

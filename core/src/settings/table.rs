@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::unit::{Bytes, Count, Format, Kind, Number, Roles, Text, Time};
+use super::unit::{Bytes, Count, Format, Kind, Number, Roles, Switch, Text, Time};
 use super::{Settings, postgres_url};
 
 /// One setting.
@@ -88,10 +88,13 @@ pub static TABLE: &[Row] = &[
     row!("streams_dir", Text, streams_dir, ["TRIBUTARY_STREAMS"], "folder of the declared streams, *.toml"),
     row!("streams_only", Text, streams_only, [], "names of the streams that this process works with, with commas; not set: all"),
     row!("instance", Text, instance, [], "name of this process in metrics, group membership and logs"),
-    row!("roles", Roles, roles, [], "what this process does: bronze, serving, batch, generator"),
+    row!("roles", Roles, roles, [], "what this process does: bronze, serving, batch, generator, console"),
     row!("log.format", Format, log.format, [], "pretty or json"),
     row!("log.filter", Text, log.filter, ["TRIBUTARY_LOG"], "info, debug, or per target: info,delta_writer=debug"),
-    row!("http.listen", Text, http.listen, [], "address of /metrics, /healthz, /readyz"),
+    row!("http.listen", Text, http.listen, [], "address of the console, /metrics, /healthz, /readyz"),
+    row!("console.token", Text, console.token, [], "what the console asks for; without it it is open, and on loopback only")
+        .secret(),
+    row!("console.read_only", Switch, console.read_only, [], "true: the console shows, and does nothing"),
     row!(
         "kafka.bootstrap_servers",
         Text,

@@ -30,6 +30,21 @@ pub struct Number;
 pub struct Roles;
 /// `pretty` or `json`.
 pub struct Format;
+/// `true` or `false`.
+pub struct Switch;
+
+impl Kind<bool> for Switch {
+    fn parse(text: &str) -> Result<bool, String> {
+        match text {
+            "true" | "1" | "yes" | "on" => Ok(true),
+            "false" | "0" | "no" | "off" => Ok(false),
+            _ => Err(format!("`{text}` is neither \"true\" nor \"false\"")),
+        }
+    }
+    fn show(value: &bool) -> Option<String> {
+        Some(value.to_string())
+    }
+}
 
 impl Kind<String> for Text {
     fn parse(text: &str) -> Result<String, String> {
@@ -254,6 +269,6 @@ mod tests {
     #[test]
     fn an_unknown_role_is_answered_with_those_that_exist() {
         let error = Roles::parse("bronze,srving").unwrap_err();
-        assert!(error.contains("`srving`") && error.contains("generator,bronze,serving,batch"), "{error}");
+        assert!(error.contains("`srving`") && error.contains("generator,bronze,serving,batch,console"), "{error}");
     }
 }

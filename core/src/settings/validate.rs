@@ -124,6 +124,13 @@ fn http(settings: &Settings, found: &mut Vec<(&'static str, String)>) {
     if split_port(&settings.http.listen).is_none() {
         found.push(("http.listen", format!("`{}` is not address:port, like 127.0.0.1:8082", settings.http.listen)));
     }
+    // Long enough not to be guessed, and printable, since it travels in a header.
+    if settings.console.token.as_ref().is_some_and(|token| token.len() < 8 || token.chars().any(|c| !c.is_ascii_graphic())) {
+        found.push((
+            "console.token",
+            "is shorter than 8 letters, or holds blanks or other than ASCII; try: openssl rand -hex 16".into(),
+        ));
+    }
 }
 
 fn pipeline(settings: &Settings, found: &mut Vec<(&'static str, String)>) {

@@ -25,7 +25,7 @@ pub(crate) struct Plan {
     postgres: Option<postgres::Options>,
     prometheus: Option<prometheus::Options>,
     http_pinned: bool,
-    /// A generator alone lives beside an `up` with the same data folder, and takes its addresses.
+    /// A generator or a console alone lives beside an `up` with the same data folder, and takes its addresses.
     guest: bool,
 }
 
@@ -48,7 +48,7 @@ impl Plan {
     pub(crate) fn new(session: &Session, roles: &BTreeSet<Role>) -> Result<Self> {
         let data_dir = session.data_dir()?;
         let loaded = &session.loaded;
-        let guest = *roles == BTreeSet::from([Role::Generator]) && session.running().is_some();
+        let guest = roles.iter().all(|role| matches!(role, Role::Generator | Role::Console)) && session.running().is_some();
         let reachable = session.reachable();
         // What a crash left in run.json is not read; what another `up` has is the guest's alone.
         let settings = match guest {
@@ -60,7 +60,7 @@ impl Plan {
             kafka: settings.kafka.clone(),
             port_pinned: !loaded.is_default("kafka.embedded_port"),
         });
-        let needs_tables = [Role::Bronze, Role::Serving, Role::Batch].iter().any(|role| roles.contains(role));
+        let needs_tables = [Role::Bronze, Role::Serving, Role::Batch, Role::Console].iter().any(|role| roles.contains(role));
         let postgres = (settings.serving.database_url.is_none() && needs_tables).then(|| postgres::Options {
             home: data_dir.join("postgres"),
             listen: settings.serving.listen.clone(),

@@ -17,6 +17,8 @@ use tributary_actors::generator::{Config as GeneratorConfig, Generator, Halt, Re
 use tributary_actors::lake::upkeep;
 use tributary_actors::supervisor::{House, run as run_house};
 use tributary_actors::telemetry::Metrics;
+use tributary_batch::Local;
+use tributary_core::settings::layers::Loaded;
 use tributary_core::settings::{Role, Settings};
 use tributary_core::span::{Leg, Legs};
 use tributary_core::stream::Stream;
@@ -25,6 +27,7 @@ use tributary_core::traffic::Profile;
 use super::parts::Parts;
 use super::signals::Signals;
 use crate::console;
+use crate::console::shared::Made;
 use crate::engine::{LocalEngine, limits};
 
 /// How long the generator's last events may take to be acknowledged.
@@ -36,6 +39,7 @@ const TIDY: Duration = Duration::from_secs(5);
 /// Runs until a signal or a failure that no restart mends.
 pub(crate) fn run(
     parts: &Parts,
+    loaded: &Loaded,
     roles: BTreeSet<Role>,
     streams: Vec<Stream>,
     jobs: ReadJobs,
@@ -58,12 +62,26 @@ pub(crate) fn run(
         database_url: settings.serving.database_url.clone().unwrap_or_default(),
         legs,
     });
-    let batch = roles.contains(&Role::Batch).then(|| coordinator(&settings, &streams, jobs)).transpose()?;
+    let batch = roles.contains(&Role::Batch).then(|| coordinator(&settings, &streams, Arc::clone(&jobs))).transpose()?;
     let boards: Vec<Board> = house.iter().flat_map(|h| &h.streams).map(|_| Board::default()).collect();
+    let made = || {
+        let engine = Local::new(limits(&settings.batch)).context("cannot start the console's engine")?;
+        Ok::<_, anyhow::Error>(Made {
+            settings: Arc::clone(&settings),
+            loaded: loaded.clone(),
+            data_dir: parts.data_dir.clone(),
+            streams: streams.clone(),
+            boards: boards.clone(),
+            metrics: Arc::clone(&metrics),
+            jobs,
+            engine: Arc::new(engine),
+        })
+    };
+    let console = roles.contains(&Role::Console).then(made).transpose()?;
 
     let system = actix::System::new();
     let ended = system.block_on(async {
-        let server = console::serve(&settings.http.listen, Arc::clone(&metrics), boards.clone())?;
+        let server = console::serve(&settings.http.listen, Arc::clone(&metrics), boards.clone(), console)?;
         actix::spawn(async move {
             let mut ticks = tokio::time::interval(TIDY);
             loop {

@@ -34,6 +34,9 @@ pub(crate) fn text(parts: &Parts, roles: &BTreeSet<Role>, streams: &[Stream]) ->
     if roles.contains(&Role::Bronze) {
         line("Lake", settings.lake.url.clone());
     }
+    if roles.contains(&Role::Console) {
+        line("Console", format!("http://{}", settings.http.listen));
+    }
     line("Metrics", format!("http://{}/metrics", settings.http.listen));
     if let Some(prometheus) = parts.prometheus() {
         line("Prometheus", format!("http://{}  (alerts: /alerts)", prometheus.address()));

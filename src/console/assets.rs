@@ -1,0 +1,56 @@
+//! What a browser loads once: styles, scripts, the icon. Compiled in; an address has the digest of what is behind it, so that it may be
+//! kept for ever and a new version is another address.
+
+use std::sync::OnceLock;
+
+use actix_web::web::Path;
+use actix_web::{HttpRequest, HttpResponse};
+use sha2::{Digest, Sha256};
+
+use super::failure::Failure;
+use super::guard::said;
+
+struct Asset {
+    name: &'static str,
+    kind: &'static str,
+    bytes: &'static [u8],
+}
+
+const ASSETS: [Asset; 5] = [
+    Asset { name: "console.css", kind: "text/css; charset=utf-8", bytes: include_bytes!("assets/console.css") },
+    Asset { name: "console.js", kind: "text/javascript; charset=utf-8", bytes: include_bytes!("assets/console.js") },
+    Asset { name: "icon.svg", kind: "image/svg+xml", bytes: include_bytes!("assets/icon.svg") },
+    Asset {
+        name: "uPlot.iife.min.js",
+        kind: "text/javascript; charset=utf-8",
+        bytes: include_bytes!("assets/vendor/uPlot.iife.min.js"),
+    },
+    Asset { name: "uPlot.min.css", kind: "text/css; charset=utf-8", bytes: include_bytes!("assets/vendor/uPlot.min.css") },
+];
+
+fn addresses() -> &'static [String; ASSETS.len()] {
+    static ADDRESSES: OnceLock<[String; ASSETS.len()]> = OnceLock::new();
+    ADDRESSES.get_or_init(|| {
+        ASSETS.each_ref().map(|asset| {
+            let digest: String = Sha256::digest(asset.bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+            format!("/assets/{digest}-{}", asset.name)
+        })
+    })
+}
+
+/// Where a browser finds it.
+pub(crate) fn address(name: &'static str) -> &'static str {
+    let found = ASSETS.iter().position(|asset| asset.name == name);
+    found.and_then(|at| addresses().get(at)).map_or("", String::as_str)
+}
+
+/// Gives it.
+pub(crate) async fn serve(request: HttpRequest, _name: Path<String>) -> HttpResponse {
+    match addresses().iter().position(|address| address == request.path()).and_then(|at| ASSETS.get(at)) {
+        Some(asset) => HttpResponse::Ok()
+            .insert_header(("Cache-Control", "public, max-age=31536000, immutable"))
+            .content_type(asset.kind)
+            .body(asset.bytes),
+        None => said(&request, &Failure::not_found("there is no such file; the page that names it is of an older version")),
+    }
+}

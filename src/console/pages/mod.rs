@@ -1,0 +1,6 @@
+//! One file per page: what is asked of the stores, and how it is shown.
+//!
+//! A page is a function from what was asked to a [`Page`](super::shell::Page), and is called again every two seconds while somebody watches.
+
+pub(crate) mod overview;
+pub(crate) mod settings;

@@ -1,0 +1,89 @@
+//! Every address of the console, on one screen; and how a page, a form and a live stream become one.
+
+use std::collections::HashMap;
+
+use actix_web::http::header::LOCATION;
+use actix_web::web::{self, Data, Form, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use anyhow::Result;
+
+use super::asked::Asked;
+use super::failure::Failure;
+use super::guard::said;
+use super::shared::Shared;
+use super::shell::Page;
+use super::{api, assets, live, pages};
+
+/// What a form says: names and words.
+pub(crate) type Said = HashMap<String, String>;
+
+/// What comes of a form.
+pub(crate) enum Done {
+    /// It is done; this page shows it.
+    See(String),
+    /// A page to read, and perhaps to confirm.
+    Read(Box<Page>),
+}
+
+/// Whether a form changes anything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It does, at once or when it is confirmed.
+    Acts,
+    /// It only asks.
+    Asks,
+}
+
+pub(super) fn all(config: &mut ServiceConfig) {
+    config.route("/assets/{name}", web::get().to(assets::serve));
+    page(config, "/", pages::overview::page);
+    page(config, "/settings", pages::settings::page);
+    api::routes(config);
+    config.default_service(web::route().to(nowhere));
+}
+
+/// A page, and its live stream.
+fn page<F, R>(config: &mut ServiceConfig, address: &str, show: F)
+where
+    F: Fn(Asked) -> R + Copy + Send + 'static,
+    R: Future<Output = Result<Page>> + 'static,
+{
+    let once = move |request: HttpRequest, shared: Data<Shared>| async move {
+        let shown = async { anyhow::Ok(show(Asked::of(&request, &shared)?).await?.answer(&request)) };
+        shown.await.unwrap_or_else(|error| said(&request, &Failure::of(error)))
+    };
+    let on = move |request: HttpRequest, shared: Data<Shared>| async move {
+        let begun = Asked::of(&request, &shared).and_then(|asked| live::stream(asked, show));
+        begun.unwrap_or_else(|failure| said(&request, &failure))
+    };
+    config.route(address, web::get().to(once)).route(address, web::head().to(once));
+    config.route(&format!("/live{address}"), web::get().to(on));
+}
+
+/// A form.
+fn form<F, R>(config: &mut ServiceConfig, address: &str, kind: Kind, act: F)
+where
+    F: Fn(Asked, Said) -> R + Copy + Send + 'static,
+    R: Future<Output = Result<Done>> + 'static,
+{
+    let once = move |request: HttpRequest, shared: Data<Shared>, body: Result<Form<Said>, actix_web::Error>| async move {
+        let acted = async {
+            let asked = Asked::of(&request, &shared)?;
+            let words = body.map_err(|error| Failure::unreadable(&error))?.into_inner();
+            if kind == Kind::Acts {
+                asked.may_act()?;
+            }
+            act(asked, words).await
+        };
+        match acted.await {
+            Ok(Done::See(address)) => HttpResponse::SeeOther().insert_header((LOCATION, address)).finish(),
+            Ok(Done::Read(page)) => page.answer(&request),
+            Err(error) => said(&request, &Failure::of(error)),
+        }
+    };
+    config.route(address, web::post().to(once));
+}
+
+async fn nowhere(request: HttpRequest) -> HttpResponse {
+    said(&request, &Failure::not_found(format!("nothing is at {}", request.path())))
+}
