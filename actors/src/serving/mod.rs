@@ -5,7 +5,7 @@
 //! - [`merge`]: the transaction that adds deltas and moves offsets.
 //! - [`refill`], [`new_windows`]: what the windows take from bronze.
 //! - [`lease`]: who leads. [`history`]: runs, their tasks and what they said. [`publish`]: gold, for whoever asks PostgreSQL.
-//! - [`retention`]: what is old goes.
+//! - [`retention`]: what is old goes. [`shown`]: the newest numbers, for whoever shows them.
 //! - [`replays`]: which replays of bronze they have taken. `windows`: their rows, read and put right.
 
 pub mod history;
@@ -17,6 +17,7 @@ pub mod publish;
 pub mod refill;
 pub mod replays;
 pub mod retention;
+pub mod shown;
 pub mod sql;
 pub mod tested;
 pub(crate) mod windows;
