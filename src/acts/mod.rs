@@ -48,7 +48,7 @@ pub(crate) async fn audited<T: Display>(
 ) -> Result<T> {
     let new = NewAction { person: &who.person, via: who.via, action, subject, params: &params };
     let id = actions::begin(connection, &new).await.with_context(|| {
-        format!("nothing was done: that somebody asked for it ({action} {subject}) cannot be written down; `tributary up` makes the table")
+        format!("nothing was done: {action} {subject} is written down first, and that failed (where the table is missing, `tributary up` makes it)")
     })?;
     let done = work(connection).await;
     let (outcome, message) = end_of(&done);
