@@ -6,6 +6,7 @@
 //! - [`embedded`]: the broker and the PostgreSQL that start where none is configured.
 //! - [`engine`]: what computes over tables, as the coordinator calls it.
 //! - `audit`: the proof from the stores alone, behind `tributary audit`.
+//! - `doctor`: what is wrong here and what to do about it, behind `tributary doctor` and the console.
 //! - `inspect`: tables, runs to come and the way of a number, read and never changed; `words`: how such things are said.
 //!
 //! Everything that waits is in `tributary-actors`, everything that computes over events in `tributary-core`.
@@ -13,6 +14,7 @@
 mod audit;
 mod cli;
 mod console;
+mod doctor;
 pub mod embedded;
 pub mod engine;
 mod inspect;

@@ -5,7 +5,7 @@
 //! - [`merge`]: the transaction that adds deltas and moves offsets.
 //! - [`refill`], [`new_windows`]: what the windows take from bronze.
 //! - [`lease`]: who leads. [`history`]: runs, their tasks and what they said. [`publish`]: gold, for whoever asks PostgreSQL.
-//! - [`retention`]: what is old goes.
+//! - [`retention`]: what is old goes. [`schema`]: the migrations of this program, and which of them a database has.
 //! - [`replays`]: which replays of bronze they have taken. `windows`: their rows, read and put right.
 
 pub mod history;
@@ -17,6 +17,7 @@ pub mod publish;
 pub mod refill;
 pub mod replays;
 pub mod retention;
+pub mod schema;
 pub mod sql;
 pub mod tested;
 pub(crate) mod windows;
@@ -100,10 +101,7 @@ pub async fn connect(url: &str) -> Result<PgConnection, ServingError> {
 /// # Errors
 /// When the database refuses, or has been migrated by a newer version.
 pub async fn migrate(connection: &mut PgConnection) -> Result<(), ServingError> {
-    sqlx::migrate!("../sql/migrations")
-        .run(connection)
-        .await
-        .map_err(|e| ServingError { doing: "migrating the database", source: e.into() })
+    schema::MIGRATIONS.run(connection).await.map_err(|e| ServingError { doing: "migrating the database", source: e.into() })
 }
 
 /// What time it is there.
