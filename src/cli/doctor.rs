@@ -63,8 +63,13 @@ pub(super) fn patient(session: &Session) -> Result<Patient> {
         streams: streams.unwrap_or_default(),
         data_dir: session.data_dir()?,
         running: session.running(),
-        grafana: std::env::var("GRAFANA_URL").ok().filter(|url| !url.is_empty()),
+        grafana: grafana(),
     })
+}
+
+/// Where the environment says that Grafana is.
+pub(super) fn grafana() -> Option<String> {
+    std::env::var("GRAFANA_URL").ok().filter(|url| !url.is_empty())
 }
 
 /// Examines, and does not wait for what is still stuck afterwards.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tributary_core::settings::{DEMO_PASSWORD, Role, Settings};
+use tributary_core::settings::{DEMO_PASSWORD, Role, Settings, validate};
 use url::Url;
 
 use super::{Check, Finding, Group, Patient, check_blocking};
@@ -23,7 +23,25 @@ pub(super) async fn checks(patient: &Patient) -> Vec<Check> {
     vec![
         check_blocking(Group::Machine, "memory", LIMIT, move || memory(&one)).await,
         check_blocking(Group::Machine, "passwords", LIMIT, move || passwords(&other)).await,
+        console(&patient.settings).into_check(Group::Machine, "console", Duration::ZERO),
     ]
+}
+
+/// Who may use the console.
+fn console(settings: &Settings) -> Finding {
+    let listen = &settings.http.listen;
+    let fix = "set TRIBUTARY_CONSOLE_TOKEN, or TRIBUTARY_CONSOLE_TOKEN_FILE; a good one: openssl rand -hex 16";
+    let within = validate::is_loopback(listen);
+    match settings.console.token.as_deref() {
+        _ if !settings.roles.contains(&Role::Console) => Finding::skipped("the role console is not among those of this process"),
+        None if within => Finding::ok(format!("open to this machine alone, at {listen}")),
+        None => Finding::warn(format!("shows nothing: it listens at {listen}, beyond this machine, and has no token"), fix),
+        Some(DEMO_PASSWORD) if !within => {
+            Finding::warn(format!("listens at {listen} with the demo's token, which everybody knows"), fix)
+        }
+        Some(_) => Finding::ok(format!("asks for its token, at {listen}")),
+    }
+    .docs("docs/RUN.md#the-console")
 }
 
 fn memory(patient: &Patient) -> Finding {
@@ -180,6 +198,18 @@ pub(super) mod tests {
         compose.batch.memory = 512 << 20;
         let found = judge(needed(&compose, 1, false), 432 << 20, "its control group");
         assert!(found.state == State::Warn && found.fix.unwrap().contains("batch.memory"));
+    }
+
+    #[test]
+    fn a_console_beyond_this_machine_needs_a_token_of_its_own() {
+        let mut settings = Settings::default();
+        assert_eq!(console(&settings).state, State::Ok);
+        settings.http.listen = "0.0.0.0:8082".into();
+        assert!(console(&settings).found.contains("shows nothing"));
+        settings.console.token = Some(DEMO_PASSWORD.into());
+        assert_eq!(console(&settings).state, State::Warn);
+        settings.console.token = Some("5f0c7a2e".into());
+        assert_eq!(console(&settings).state, State::Ok);
     }
 
     #[test]

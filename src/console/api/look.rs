@@ -7,6 +7,7 @@ use tributary_actors::board::{Board, StreamState};
 use tributary_actors::serving::actions::{self, Action};
 
 use super::super::asked::Asked;
+use crate::doctor::Report;
 use super::operation::{Nothing, Operation, get, within};
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -24,6 +25,7 @@ pub(super) fn operations() -> Vec<Operation> {
             ),
             settings,
         ),
+        get(("/doctor", "doctor", "What the doctor finds, as of half a minute ago at most", "tributary doctor --json"), doctor),
         get(("/actions", "actions", "What people did, the newest first", "tributary activity --json"), actions),
     ]
 }
@@ -66,6 +68,10 @@ struct Setting {
 async fn settings(asked: Asked, _: Nothing) -> Result<Vec<Setting>> {
     let shown = asked.shared.made.loaded.shown();
     Ok(shown.into_iter().map(|row| Setting { name: row.name, value: row.value, origin: row.origin.to_string() }).collect())
+}
+
+async fn doctor(asked: Asked, _: Nothing) -> Result<Report> {
+    Ok((*asked.shared.report().await?).clone())
 }
 
 /// Which actions.
