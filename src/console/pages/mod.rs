@@ -2,5 +2,10 @@
 //!
 //! A page is a function from what was asked to a [`Page`](super::shell::Page), and is called again every two seconds while somebody watches.
 
+pub(crate) mod job;
+pub(crate) mod jobs;
+pub(crate) mod logs;
 pub(crate) mod overview;
+pub(crate) mod run;
+pub(crate) mod runs;
 pub(crate) mod settings;
