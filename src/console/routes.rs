@@ -39,6 +39,18 @@ pub(super) fn all(config: &mut ServiceConfig) {
     page(config, "/", pages::overview::page);
     page(config, "/streams/{stream}", pages::stream::page);
     page(config, "/health", pages::health::page);
+    page(config, "/jobs", pages::jobs::page);
+    page(config, "/jobs/{job}", pages::job::page);
+    form(config, "/jobs/{job}/run", Kind::Asks, pages::job::run);
+    form(config, "/jobs/{job}/pause", Kind::Acts, pages::job::pause);
+    form(config, "/jobs/{job}/resume", Kind::Acts, pages::job::resume);
+    form(config, "/jobs/{job}/backfill", Kind::Asks, pages::job::backfill);
+    page(config, "/runs", pages::runs::page);
+    page(config, "/runs/{run}", pages::run::page);
+    form(config, "/runs/{run}/cancel", Kind::Acts, pages::run::cancel);
+    form(config, "/runs/{run}/retry", Kind::Acts, pages::run::retry);
+    page(config, "/runs/{run}/logs", pages::logs::page);
+    config.route("/runs/{run}/logs.txt", web::get().to(pages::logs::download));
     page(config, "/settings", pages::settings::page);
     page(config, "/activity", pages::activity::page);
     api::routes(config);

@@ -4,7 +4,8 @@
 //! Needs no leader and holds no lock; what it says is of the moment at which it looked.
 //!
 //! - [`jobs`], [`runs`]: what there is to run, and how it went.
-//! - [`catalog`]: the tables of the lake.
+//! - [`grid`]: the newest runs of a job with their tasks. [`lines`]: what a run said.
+//! - [`plan`]: what a run is made of. [`catalog`]: the tables of the lake.
 //! - [`behind`]: what each table has not taken over yet of what it is made from.
 //! - [`forecast`]: what a run would do now.
 //! - [`estimate`]: how much a backfill reads, and how long it may take.
@@ -17,7 +18,10 @@ pub(crate) mod behind;
 pub(crate) mod catalog;
 pub(crate) mod estimate;
 pub(crate) mod forecast;
+pub(crate) mod grid;
 pub(crate) mod jobs;
 pub(crate) mod leader;
+pub(crate) mod lines;
+pub(crate) mod plan;
 pub(crate) mod runs;
 pub(crate) mod why;

@@ -5,9 +5,11 @@
 //!
 //! Failures are `application/problem+json`. A body is JSON and says so, which no page of another site can do unasked.
 
+mod jobs;
 mod look;
 mod openapi;
 mod operation;
+mod runs;
 
 use actix_web::web::ServiceConfig;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -21,6 +23,8 @@ pub(crate) const ROOT: &str = "/api/v1";
 /// Every call.
 fn operations() -> Vec<Operation> {
     let mut all = look::operations();
+    all.extend(jobs::operations());
+    all.extend(runs::operations());
     all.sort_by_key(|operation| operation.path);
     all
 }

@@ -4,6 +4,11 @@
 
 pub(crate) mod activity;
 pub(crate) mod health;
+pub(crate) mod job;
+pub(crate) mod jobs;
+pub(crate) mod logs;
 pub(crate) mod overview;
+pub(crate) mod run;
+pub(crate) mod runs;
 pub(crate) mod settings;
 pub(crate) mod stream;
