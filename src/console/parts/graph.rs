@@ -7,6 +7,9 @@ use maud::{Markup, html};
 
 use super::shape;
 
+/// The state of what the last run did not have.
+pub(crate) const NONE: &str = "none";
+
 /// A task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Node {
@@ -65,7 +68,8 @@ pub(crate) fn graph(name: &str, nodes: &[Node]) -> Markup {
 
 fn says(node: &Node) -> String {
     let after = if node.after.is_empty() { String::new() } else { format!(", after {}", node.after.join(", ")) };
-    format!("{}: {}{after}", node.name, node.state.replace('_', " "))
+    let state = if node.state == NONE { "not run".to_owned() } else { node.state.replace('_', " ") };
+    format!("{}: {state}{after}", node.name)
 }
 
 fn indices(nodes: &[Node]) -> Vec<Vec<usize>> {
@@ -207,6 +211,7 @@ mod tests {
         let html = graph("Tasks", &[node("silver", &[]), node("<b>", &["silver", "gone"])]).into_string();
         assert!(html.contains("aria-label=\"silver: succeeded\"") && html.contains("&lt;b&gt;"), "{html}");
         assert_eq!(html.matches("class=\"edge\"").count(), 1);
+        assert_eq!(says(&Node { state: NONE.into(), ..node("silver", &["check"]) }), "silver: not run, after check");
         assert!(!graph("Tasks", &[]).into_string().contains("class=\"node\""));
     }
 }
