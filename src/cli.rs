@@ -4,6 +4,7 @@
 //! [`Command`] and [`dispatch`]. Rules for all: data on stdout, messages on stderr; exit status 0 done, 1 failed or differs, 2 called
 //! wrongly; an error says why and what to do next; colour only on a terminal that wants it.
 
+mod activity;
 mod audit;
 mod backfill;
 mod broker;
@@ -80,6 +81,7 @@ enum Command {
     Run(run::Args),
     Runs(runs::Args),
     Backfill(backfill::Args),
+    Activity(activity::Args),
     Tables(tables::Args),
     Models(models::Args),
     Query(query::Args),
@@ -112,6 +114,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Run(args) => run::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Runs(args) => runs::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Backfill(args) => backfill::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Activity(args) => activity::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Tables(args) => tables::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Models(args) => models::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Query(args) => query::run(&args, &Session::begin(globals, Vec::new())?),

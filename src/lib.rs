@@ -6,10 +6,12 @@
 //! - [`embedded`]: the broker and the PostgreSQL that start where none is configured.
 //! - [`engine`]: what computes over tables, as the coordinator calls it.
 //! - `audit`: the proof from the stores alone, behind `tributary audit`.
-//! - `inspect`: tables, runs to come and the way of a number, read and never changed; `words`: how such things are said.
+//! - `acts`: what a person may do to jobs and runs; each leaves a row that says who did it.
+//! - `inspect`: jobs, runs, tables, runs to come and the way of a number, read and never changed; `words`: how such things are said.
 //!
 //! Everything that waits is in `tributary-actors`, everything that computes over events in `tributary-core`.
 
+mod acts;
 mod audit;
 mod cli;
 mod console;

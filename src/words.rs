@@ -158,6 +158,15 @@ pub(crate) fn first_line(text: &str, most: usize) -> String {
     }
 }
 
+/// Somebody named what is not there: says what is.
+pub(crate) fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    match known.is_empty() {
+        true => format!("no {what} {name}; there is none"),
+        false => format!("no {what} {name}; there are: {}", known.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use tributary_core::table::parse_date;
@@ -221,5 +230,11 @@ mod tests {
         assert_eq!(first_line("short", 10), "short");
         assert_eq!(first_line("one\ntwo", 10), "one…");
         assert_eq!(first_line("0123456789abc", 10), "012345678…");
+    }
+
+    #[test]
+    fn a_wrong_name_is_answered_with_the_right_ones() {
+        assert_eq!(unknown("job", "x", ["a", "b"]), "no job x; there are: a, b");
+        assert_eq!(unknown("job", "x", []), "no job x; there is none");
     }
 }

@@ -8,14 +8,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use chrono::NaiveDate;
-use tributary_actors::serving::history::{self, Params, Trigger};
 use tributary_core::job::{Job, Task, Work};
 
 use super::desk::{self, with_history};
-use super::output::{self, Usage};
-use super::run::queue;
+use super::output;
+use super::run::say_if_paused;
 use super::runs::follow_or_say;
 use super::session::Session;
+use crate::acts;
 use crate::inspect::catalog::Catalog;
 use crate::inspect::estimate::{Estimate, Readers, estimate, rates};
 use crate::words;
@@ -59,12 +59,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
     let job = session.job(&args.job)?;
-    if args.to < args.from {
-        return Err(Usage(format!("--from {} is after --to {}", args.from, args.to)).into());
-    }
-    if !job.tasks.iter().any(|task| matches!(task.work, Work::Models(_))) {
-        return Err(Usage(format!("{} builds no gold table: there is nothing to backfill", job.name)).into());
-    }
+    acts::can_backfill(&job, args.from, args.to)?;
     let estimate = measure(session, &job, args)?;
     if args.json {
         output::print_json(&estimate)?;
@@ -80,17 +75,10 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
         eprintln!("nothing was queued");
         return Ok(ExitCode::FAILURE);
     }
-    let new = history::NewRun {
-        job: job.name.clone(),
-        trigger: Trigger::Backfill,
-        requested_by: session.person(),
-        params: Params { from: Some(args.from), to: Some(args.to), force: args.force, ..Params::default() },
-        retry_of: None,
-        behind_others: true,
-    };
     with_history(session, async |history| {
-        let id = queue(history, &job, &new).await?;
-        follow_or_say(history, id, args.wait).await
+        let queued = acts::backfill(history.connection(), &session.who(), &job, args.from, args.to, args.force).await?;
+        say_if_paused(&queued, &job);
+        follow_or_say(history, queued.run, args.wait).await
     })
 }
 

@@ -10,12 +10,14 @@ use serde_json::{Value, json};
 use tributary_actors::lake::upkeep;
 use tributary_actors::repair::Stores;
 use tributary_actors::repair::letters::{Shown, Which, count, newest};
-use tributary_actors::repair::replay::{Replayed, Request, Slices, replay};
+use tributary_actors::repair::replay::{Replayed, Request, Slices};
+use tributary_actors::serving;
 use tributary_core::batch::Status;
 
-use super::output::{self, Usage};
+use super::output;
 use super::session::Session;
 use super::{repair, when};
+use crate::acts::{self, Replay, Still, Who};
 
 /// Look at records that are not valid; make those valid that a corrected declaration accepts
 #[derive(Debug, clap::Args)]
@@ -144,7 +146,7 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
                 show(&repair::lakes(session, streams)?, &named, *most, *json).await
             }
             Action::Replay { dry_run, json, .. } => {
-                replay_all(&repair::both(session, streams).await?, &named, *dry_run, *json).await
+                replay_all(&repair::both(session, streams).await?, &session.who(), &named, *dry_run, *json).await
             }
         }
     })
@@ -210,50 +212,40 @@ async fn show(stores: &[Stores], which: &Which, most: usize, as_json: bool) -> R
     Ok(ExitCode::SUCCESS)
 }
 
-async fn replay_all(stores: &[Stores], which: &Which, dry: bool, as_json: bool) -> Result<ExitCode> {
-    if which.statuses.iter().any(|s| s == "lost" || s == "tombstone") {
-        return Err(Usage("records that are lost or tombstones have no payload: nothing can make them valid".to_owned()).into());
-    }
+async fn replay_all(stores: &[Stores], who: &Who, which: &Which, dry: bool, as_json: bool) -> Result<ExitCode> {
     let request = Request { which: which.clone(), dry, slices: Slices::default() };
-    let (mut text, mut entries) = (String::new(), Vec::new());
+    let (mut text, mut done) = (String::new(), Vec::new());
     for at in stores {
         let name = &at.stream.name;
         let heard =
             |so_far: &Replayed| eprintln!("{name}: {} records are valid now, after {} commits", so_far.revived, so_far.commits);
-        let replayed = replay(at, &request, &heard).await.with_context(|| {
-            format!("stream {name}: what was committed stays; what the windows still lack comes with the next replay, heal or start of `up`")
-        })?;
-        text += &told(name, &replayed, dry);
-        let still: Vec<Value> =
-            replayed.still.iter().map(|((s, r), n)| json!({"status": s, "reason": r, "records": n})).collect();
-        entries.push(json!({
-            "stream": name, "dry_run": dry, "records": replayed.records, "revived": replayed.revived, "still": still,
-            "without_payload": replayed.without_payload, "beyond_the_windows": replayed.beyond, "commits": replayed.commits,
-            "files": replayed.files, "added_to_windows": replayed.added,
-        }));
+        let mut connection = serving::connect(&at.database_url).await?;
+        let replayed = acts::replay(&mut connection, who, at, &request, &heard).await?;
+        text += &told(&replayed);
+        done.push(replayed);
     }
     match as_json {
-        true => output::print_json(&entries)?,
+        true => output::print_json(&json!(done))?,
         false => output::print(&text)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn told(name: &str, replayed: &Replayed, dry: bool) -> String {
-    let verb = if dry { "would be valid" } else { "are valid now" };
+fn told(replayed: &Replay) -> String {
+    let (name, verb) = (&replayed.stream, if replayed.dry_run { "would be valid" } else { "are valid now" });
     let mut text = format!("{name}: {} of {} records {verb}", replayed.revived, replayed.records);
     if replayed.commits > 0 {
         text += &format!(" ({} commits, {} files)", replayed.commits, replayed.files);
     }
     text.push('\n');
-    for ((status, reason), records) in &replayed.still {
+    for Still { status, reason, records } in &replayed.still {
         text += &format!("  {records} are still {status}: {reason}\n");
     }
     if replayed.without_payload > 0 {
         text += &format!("  {} have no payload in bronze: they stay\n", replayed.without_payload);
     }
-    if replayed.beyond > 0 {
-        text += &format!("  {} lie beyond what the windows have counted: say it again later\n", replayed.beyond);
+    if replayed.beyond_the_windows > 0 {
+        text += &format!("  {} lie beyond what the windows have counted: say it again later\n", replayed.beyond_the_windows);
     }
     text
 }

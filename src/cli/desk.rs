@@ -12,8 +12,9 @@ use tributary_batch::models::Models;
 use tributary_batch::{Limits, Local};
 use tributary_core::job::{Job, Task};
 
-use super::output::{self, Usage};
+use super::output::Usage;
 use super::session::Session;
+use crate::acts::Refused;
 use crate::engine::limits;
 use crate::inspect::leader;
 
@@ -127,11 +128,11 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Refuses a task that the job does not have.
-    pub(crate) fn check(&self, job: &Job, task: Option<&str>) -> Result<()> {
+    pub(crate) fn check(&self, job: &Job, task: Option<&str>) -> Result<(), Refused> {
         match task {
             Some(name) if !self.tasks.iter().any(|task| task.name == name) => {
                 let known = self.tasks.iter().map(|task| task.name.as_str());
-                Err(output::unknown(&format!("task of {}", job.name), name, known).into())
+                Err(Refused::unknown(&format!("task of {}", job.name), name, known))
             }
             _ => Ok(()),
         }

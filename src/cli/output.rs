@@ -9,8 +9,10 @@ use anyhow::{Context, Error, Result};
 use serde::Serialize;
 use tributary_core::settings::layers::Refused;
 
+use crate::acts::{self, Kind};
 use crate::inspect::catalog::NoTable;
 use crate::inspect::why::NothingOfThatName;
+use crate::words;
 
 /// The person asked for something that cannot be meant: exit status 2.
 #[derive(Debug, thiserror::Error)]
@@ -51,17 +53,15 @@ pub(crate) fn explain(error: &Error, colour: bool) -> ExitCode {
     for cause in error.chain().skip(1) {
         eprintln!("  because: {cause}");
     }
-    let called_wrongly = error.is::<Usage>() || error.is::<NoTable>() || error.is::<NothingOfThatName>();
+    // What only stands in the way now is no mistake of whoever called.
+    let makes_no_sense = error.downcast_ref::<acts::Refused>().is_some_and(|refused| refused.kind != Kind::Conflict);
+    let called_wrongly = makes_no_sense || error.is::<Usage>() || error.is::<NoTable>() || error.is::<NothingOfThatName>();
     ExitCode::from(if called_wrongly { 2 } else { 1 })
 }
 
 /// Somebody named what is not there: says what is.
 pub(crate) fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Usage {
-    let known: Vec<&str> = known.into_iter().collect();
-    match known.is_empty() {
-        true => Usage(format!("no {what} {name}; there is none")),
-        false => Usage(format!("no {what} {name}; there are: {}", known.join(", "))),
-    }
+    Usage(words::unknown(what, name, known))
 }
 
 /// Asks on a terminal. Where nobody can answer, the answer must have been given by a flag.
@@ -77,14 +77,4 @@ pub(crate) fn confirm(question: &str, yes: bool) -> Result<bool> {
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wrong_name_is_answered_with_the_right_ones() {
-        assert_eq!(unknown("job", "x", ["a", "b"]).to_string(), "no job x; there are: a, b");
-    }
 }

@@ -10,13 +10,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use chrono::NaiveDate;
 use tributary_actors::batch_coordinator::course::choose;
-use tributary_actors::serving::history::{self, Params, Trigger};
+use tributary_actors::serving::history::Params;
 use tributary_core::job::{Job, Schedule};
 
-use super::desk::{self, History, with_history};
-use super::output::Usage;
+use super::desk::{self, with_history};
 use super::runs::follow_or_say;
 use super::session::Session;
+use crate::acts::{self, Queued};
 use crate::words;
 
 /// Run a job now
@@ -64,40 +64,26 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
         let tasks = choose(&plan.tasks, args.task.as_deref(), args.from_task.as_deref()).unwrap_or_default();
         return dry::run(session, &plan, &tasks, &days, args.force);
     }
-    let new = history::NewRun {
-        job: job.name.clone(),
-        trigger: Trigger::Manual,
-        requested_by: session.person(),
-        params: Params {
-            task: args.task.clone(),
-            from_task: args.from_task.clone(),
-            days: days.into_iter().collect(),
-            force: args.force,
-            ..Params::default()
-        },
-        retry_of: None,
-        // What somebody asks for while the job runs is done after it.
-        behind_others: true,
+    let params = Params {
+        task: args.task.clone(),
+        from_task: args.from_task.clone(),
+        days: days.into_iter().collect(),
+        force: args.force,
+        ..Params::default()
     };
     with_history(session, async |history| {
-        let id = queue(history, &job, &new).await?;
-        follow_or_say(history, id, args.wait).await
+        let queued = acts::run(history.connection(), &session.who(), &job, params).await?;
+        say_if_paused(&queued, &job);
+        follow_or_say(history, queued.run, args.wait).await
     })
 }
 
-/// Leaves the row, and says what a person might not expect.
-pub(super) async fn queue(history: &mut History, job: &Job, new: &history::NewRun) -> Result<i64> {
-    let schedules = history::schedules(history.connection()).await?;
-    let paused = schedules.iter().find(|row| row.job == job.name).map_or(!job.enabled, |row| row.paused);
-    let id = match history::enqueue(history.connection(), new).await? {
-        history::Enqueued::Run(id) => id,
-        history::Enqueued::Active(id) => return Err(Usage(format!("run {id} of {} is queued or under way", job.name)).into()),
-    };
-    if paused && job.schedule != Schedule::Manual {
+/// What a person might not expect.
+pub(super) fn say_if_paused(queued: &Queued, job: &Job) {
+    if queued.paused && job.schedule != Schedule::Manual {
         eprintln!(
-            "{0} is paused: run {id} runs all the same, further ones only when asked for (tributary jobs resume {0})",
-            job.name
+            "{0} is paused: run {1} runs all the same, further ones only when asked for (tributary jobs resume {0})",
+            queued.job, queued.run
         );
     }
-    Ok(id)
 }

@@ -8,14 +8,15 @@ mod show;
 
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
-use tributary_actors::serving::history::{self, Params, Run, RunState, Trigger};
+use tributary_actors::serving::history::{self, Run, RunState};
 
 use super::desk::{History, with_history};
 use super::follow;
-use super::output::{self, Usage};
+use super::output;
 use super::session::Session;
+use crate::acts::{self, Refused, Who};
 use crate::words;
 
 /// Runs of jobs: what ran, what came of it, what it said
@@ -92,15 +93,15 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
         Action::List(args) => list(args, session),
         Action::Show { id, json } => with_history(session, async |history| show::show(history, *id, *json).await),
         Action::Logs(args) => with_history(session, async |history| logs::logs(history, args).await),
-        Action::Cancel { id } => with_history(session, async |history| cancel(history, *id, &session.person()).await),
-        Action::Retry(args) => with_history(session, async |history| retry(history, args, &session.person()).await),
+        Action::Cancel { id } => with_history(session, async |history| cancel(history, *id, &session.who()).await),
+        Action::Retry(args) => with_history(session, async |history| retry(history, args, &session.who()).await),
     }
 }
 
 /// A run that somebody named.
 async fn find(history: &mut History, id: i64) -> Result<Run> {
     let found = history.ask(async |connection| history::run(connection, id).await).await?;
-    found.ok_or_else(|| Usage(format!("there is no run {id}; `tributary runs list` shows what there is")).into())
+    found.ok_or_else(|| Refused::no_run(id).into())
 }
 
 fn list(args: &List, session: &Session) -> Result<ExitCode> {
@@ -142,64 +143,21 @@ fn state(text: &str) -> Result<RunState, String> {
     text.parse().map_err(|_| format!("a run is {}", known.join(", ")))
 }
 
-async fn cancel(history: &mut History, id: i64, person: &str) -> Result<ExitCode> {
-    match history::cancel(history.connection(), id, person).await? {
-        history::Asked::Done => output::print(&format!("run {id} is cancelled: it had not begun\n"))?,
-        history::Asked::Requested => output::print(&format!(
-            "run {id} is asked to end; what it has committed stays. It ends at its next step: tributary runs show {id}\n"
-        ))?,
-        history::Asked::Over(state) => bail!("run {id} is over: {state}"),
-        history::Asked::Unknown => _ = find(history, id).await?,
-    }
+async fn cancel(history: &mut History, id: i64, who: &Who) -> Result<ExitCode> {
+    let cancelled = acts::cancel(history.connection(), who, id).await?;
+    output::print(&match cancelled.over {
+        true => format!("run {id} is cancelled: it had not begun\n"),
+        false => {
+            format!("run {id} is asked to end; what it has committed stays. It ends at its next step: tributary runs show {id}\n")
+        }
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn retry(history: &mut History, args: &Retry, person: &str) -> Result<ExitCode> {
-    let retried = match &args.from_task {
-        None => history::retry(history.connection(), args.id, person).await?,
-        Some(task) => retry_from(history, args.id, task, person).await?,
-    };
-    let (queued, from) = match retried {
-        history::Retried::Asked(history::Enqueued::Run(id), from) => (id, from),
-        history::Retried::Asked(history::Enqueued::Active(other), _) => bail!(
-            "run {other} of the same job is queued or under way and will do what run {} left; follow it: tributary runs logs {other} -f",
-            args.id
-        ),
-        history::Retried::Not(RunState::Queued | RunState::Running) => {
-            bail!("run {0} is not over; `tributary runs cancel {0}` ends it", args.id)
-        }
-        history::Retried::Not(state) => {
-            bail!("run {} ended as {state}: there is nothing to repeat; `tributary run JOB` runs the job", args.id)
-        }
-        history::Retried::Unknown => {
-            find(history, args.id).await?;
-            bail!("run {} is no longer there", args.id);
-        }
-    };
-    let from = from.map_or_else(String::new, |task| format!(" from task {task} on"));
-    eprintln!("run {queued} repeats run {}{from}", args.id);
-    follow_or_say(history, queued, args.wait).await
-}
-
-/// The same as [`history::retry`], but from a task that a person names.
-async fn retry_from(history: &mut History, id: i64, task: &str, person: &str) -> Result<history::Retried> {
-    let old = find(history, id).await?;
-    if !matches!(old.state, RunState::Failed | RunState::Cancelled) {
-        return Ok(history::Retried::Not(old.state));
-    }
-    let known: Vec<&str> = old.plan.iter().map(|task| task.name.as_str()).collect();
-    if !known.is_empty() && !known.contains(&task) {
-        return Err(output::unknown("task", task, known).into());
-    }
-    let new = history::NewRun {
-        job: old.job,
-        trigger: Trigger::Retry,
-        requested_by: person.to_owned(),
-        params: Params { task: None, from_task: Some(task.to_owned()), ..old.params },
-        retry_of: Some(id),
-        behind_others: false,
-    };
-    Ok(history::Retried::Asked(history::enqueue(history.connection(), &new).await?, Some(task.to_owned())))
+async fn retry(history: &mut History, args: &Retry, who: &Who) -> Result<ExitCode> {
+    let retried = acts::retry(history.connection(), who, args.id, args.from_task.as_deref()).await?;
+    eprintln!("{retried}");
+    follow_or_say(history, retried.run, args.wait).await
 }
 
 /// The end of every command that queues a run: its number on stdout and how to follow it, or following it.

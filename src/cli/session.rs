@@ -15,6 +15,7 @@ use tributary_core::stream::{BUILTIN, Stream, parse_all};
 use super::globals::Globals;
 use super::output::{self, Usage};
 use super::{declared, logging};
+use crate::acts::{Via, Who};
 use crate::embedded::run_file::RunFile;
 
 /// The file that is read when nobody names one.
@@ -140,8 +141,12 @@ impl Session {
         self.reachable().serving.database_url.context(nothing)
     }
 
-    /// Who asks, for the history: `ana@anvil`.
-    pub(crate) fn person(&self) -> String {
+    /// Who acts here: `ana@anvil`, on the command line.
+    pub(crate) fn who(&self) -> Who {
+        Who { person: self.person(), via: Via::Cli }
+    }
+
+    fn person(&self) -> String {
         let name = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
         format!("{}@{}", name.as_deref().unwrap_or("somebody"), self.settings().instance)
     }

@@ -3,6 +3,7 @@
 //! What commands and the console say about tables, runs to come and the way of a number comes from here, so that both say the same.
 //! Needs no leader and holds no lock; what it says is of the moment at which it looked.
 //!
+//! - [`jobs`], [`runs`]: what there is to run, and how it went.
 //! - [`catalog`]: the tables of the lake.
 //! - [`behind`]: what each table has not taken over yet of what it is made from.
 //! - [`forecast`]: what a run would do now.
@@ -14,5 +15,7 @@ pub(crate) mod behind;
 pub(crate) mod catalog;
 pub(crate) mod estimate;
 pub(crate) mod forecast;
+pub(crate) mod jobs;
 pub(crate) mod leader;
+pub(crate) mod runs;
 pub(crate) mod why;

@@ -14,17 +14,17 @@ use super::lake::{Lake, day};
 use super::postgres::Database;
 use super::{Said, command, tributary};
 
-const JOB: &str = "lakehouse_bronze_to_gold";
+pub(crate) const JOB: &str = "lakehouse_bronze_to_gold";
 
 /// A database with the tables of the history, and somebody who may lead.
-struct Ops {
+pub(crate) struct Ops {
     database: Database,
     runtime: Runtime,
     connection: PgConnection,
 }
 
 impl Ops {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let database = Database::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let connection = runtime.block_on(async {
@@ -35,25 +35,25 @@ impl Ops {
         Self { database, runtime, connection }
     }
 
-    fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.database.url
     }
 
     /// Takes the lease for as long as the test lasts.
-    fn lead(&mut self) -> Lease {
+    pub(crate) fn lead(&mut self) -> Lease {
         let taken = Lease::acquire(&mut self.connection, BATCH, "the test", Duration::from_secs(600));
         self.runtime.block_on(taken).unwrap().unwrap()
     }
 
     /// Takes the queued run, as a leader would.
-    fn claim(&mut self, lease: &Lease) -> Run {
+    pub(crate) fn claim(&mut self, lease: &Lease) -> Run {
         let mut runs = self.runtime.block_on(history::claim(&mut self.connection, lease, 1)).unwrap();
         assert_eq!(runs.len(), 1, "nothing was queued");
         runs.remove(0)
     }
 
     /// Does a run: these tasks end like this.
-    fn work(&mut self, lease: &Lease, run: i64, tasks: &[(&str, TaskState, Option<&str>)], end: RunState) {
+    pub(crate) fn work(&mut self, lease: &Lease, run: i64, tasks: &[(&str, TaskState, Option<&str>)], end: RunState) {
         let plan: Vec<PlannedTask> =
             tasks.iter().map(|(name, ..)| PlannedTask { name: (*name).to_owned(), after: Vec::new() }).collect();
         self.runtime.block_on(async {
@@ -83,11 +83,16 @@ impl Ops {
         self.runtime.block_on(history::log(&mut self.connection, lease, run, &[line])).unwrap();
     }
 
-    fn runs(&mut self) -> Vec<Run> {
+    pub(crate) fn runs(&mut self) -> Vec<Run> {
         self.runtime.block_on(history::runs(&mut self.connection, &history::Which::default())).unwrap()
     }
 
-    fn tributary(&self, arguments: &[&str]) -> Said {
+    /// Statements that no command would say.
+    pub(crate) fn run(&self, sql: &str) {
+        self.database.run(sql);
+    }
+
+    pub(crate) fn tributary(&self, arguments: &[&str]) -> Said {
         tributary(tempfile::tempdir().unwrap().path(), self.url(), arguments)
     }
 }

@@ -8,6 +8,7 @@ mod lake;
 #[path = "../audit/postgres.rs"]
 mod postgres;
 
+mod activity;
 mod history;
 mod models;
 mod tables;

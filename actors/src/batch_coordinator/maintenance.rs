@@ -145,9 +145,15 @@ async fn retain_realtime(context: &Context<'_>) -> Result<Report, TaskError> {
 
 async fn retain_ops(context: &Context<'_>) -> Result<Report, TaskError> {
     let mut connection = serving::connect(&context.world.database_url).await?;
-    let gone = retention::runs(&mut connection, context.lease, context.world.settings.batch.keep_runs).await?;
+    let keep = context.world.settings.batch.keep_runs;
+    let gone = retention::runs(&mut connection, context.lease, keep).await?;
     if gone > 0 {
         context.log.info(format!("{gone} runs deleted with their lines"));
     }
-    Ok(Report { rows_out: gone, ..Report::default() })
+    // What people did is of the same time as the runs that it was done to.
+    let forgotten = retention::actions(&mut connection, context.lease, keep).await?;
+    if forgotten > 0 {
+        context.log.info(format!("{forgotten} actions of people deleted"));
+    }
+    Ok(Report { rows_out: gone + forgotten, ..Report::default() })
 }

@@ -4,10 +4,11 @@
 //! - [`offsets`]: where the windows are, per partition.
 //! - [`merge`]: the transaction that adds deltas and moves offsets.
 //! - [`refill`], [`new_windows`]: what the windows take from bronze.
-//! - [`lease`]: who leads. [`history`]: runs, their tasks and what they said. [`publish`]: gold, for whoever asks PostgreSQL.
+//! - [`lease`]: who leads. [`history`]: runs, their tasks and what they said. [`actions`]: what people did. [`publish`]: gold, for whoever asks PostgreSQL.
 //! - [`retention`]: what is old goes.
 //! - [`replays`]: which replays of bronze they have taken. `windows`: their rows, read and put right.
 
+pub mod actions;
 pub mod history;
 pub mod lease;
 pub mod merge;

@@ -1,4 +1,4 @@
-//! What is old goes: rows of the window tables, and runs with all that hangs on them. In bounded steps, each a transaction of its own
+//! What is old goes: rows of the window tables, runs with all that hangs on them, and what people did. In bounded steps, each a transaction of its own
 //! under the leader's lease, so that nobody waits for long and a dead leader has only done less.
 //!
 //! Promises: before the first row of a window table goes, `ops.retention` says from where on that table is complete; the newest run
@@ -17,6 +17,8 @@ use super::{ServingError, sql};
 const WINDOWS: i64 = 10_000;
 /// Runs that go at once; each may have thousands of lines.
 const RUNS: i64 = 50;
+/// Actions of people that go at once.
+const ACTIONS: i64 = 1_000;
 
 /// What went of a window table.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -91,6 +93,32 @@ pub async fn runs(connection: &mut PgConnection, lease: &Lease, keep: Duration) 
         )
         .bind(seconds(keep))
         .bind(RUNS)
+        .execute(&mut *transaction)
+        .await
+        .map_err(doing())?;
+        transaction.commit().await.map_err(doing())?;
+        if some.rows_affected() == 0 {
+            return Ok(deleted);
+        }
+        deleted += some.rows_affected();
+    }
+}
+
+/// Deletes what people did longer than `keep` ago.
+///
+/// # Errors
+/// [`LeaderError`]; some may be gone then.
+pub async fn actions(connection: &mut PgConnection, lease: &Lease, keep: Duration) -> Result<u64, LeaderError> {
+    let doing = || ServingError::new("deleting old actions");
+    let mut deleted = 0;
+    loop {
+        let mut transaction = lease.begin(connection).await?;
+        let some = sqlx::query(
+            "DELETE FROM ops.actions WHERE id = ANY(ARRAY(SELECT id FROM ops.actions \
+             WHERE at < now() - $1::bigint * interval '1 second' ORDER BY id LIMIT $2))",
+        )
+        .bind(seconds(keep))
+        .bind(ACTIONS)
         .execute(&mut *transaction)
         .await
         .map_err(doing())?;

@@ -26,6 +26,7 @@ async fn preparing_is_repeatable_and_may_be_done_by_several_at_once() {
                 "gold.daily_active_users",
                 "gold.events_per_source_daily",
                 "gold.purchases_per_page_daily",
+                "ops.actions",
                 "ops.leases",
                 "ops.logs",
                 "ops.lost_ranges",

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use tributary_actors::serving::history::{self, Run};
+use tributary_actors::serving::history::Run;
 use tributary_batch::models::Models;
 use tributary_core::job::{Job, Task, Work};
 use tributary_core::model::{Materialize, Planned};
@@ -12,14 +12,12 @@ use tributary_core::model::{Materialize, Planned};
 use super::super::desk::{self, with_history};
 use super::super::session::Session;
 use super::super::{declared, output};
-use super::{Past, next, past, state, strip};
+use super::strip;
+use crate::inspect::jobs::{Past, next, past, state};
 use crate::words;
 
 pub(super) fn show(session: &Session, job: &Job) -> Result<()> {
-    let known = with_history(session, async |history| {
-        let schedules = history.ask(async |connection| history::schedules(connection).await).await?;
-        past(history, job, &schedules).await
-    });
+    let known = with_history(session, async |history| history.ask(async |connection| past(connection, job).await).await);
     let known = known.map_err(|error| eprintln!("how it went is not known: {error:#}")).ok();
     let plan = desk::runtime()?.block_on(desk::plan(session, job))?;
     let mut text = head(job, known.as_ref(), Utc::now());

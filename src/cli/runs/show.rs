@@ -5,22 +5,23 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
-use tributary_actors::serving::history::{self, ModelTest, Params, Run, RunState, TaskAttempt};
+use serde_json::json;
+use tributary_actors::serving::history::{ModelTest, Run, RunState, TaskAttempt};
 
 use super::super::desk::History;
 use super::super::output;
-use super::find;
+use crate::acts::Refused;
+use crate::inspect::runs::{self, RunDetail, params, versions};
 use crate::words;
 
 pub(super) async fn show(history: &mut History, id: i64, as_json: bool) -> Result<ExitCode> {
-    let run = find(history, id).await?;
-    let tasks = history.ask(async |connection| history::tasks(connection, id).await).await?;
-    let tests = history.ask(async |connection| history::tests(connection, id).await).await?;
+    let found = history.ask(async |connection| runs::detail(connection, id).await).await?;
+    let detail = found.ok_or_else(|| Refused::no_run(id))?;
     if as_json {
-        output::print_json(&json!({ "run": run, "tasks": tasks, "tests": tests }))?;
+        output::print_json(&json!(detail))?;
         return Ok(ExitCode::SUCCESS);
     }
+    let RunDetail { run, tasks, tests } = detail;
     output::print(&text(&run, &tasks, &tests, Utc::now()))?;
     match run.state {
         RunState::Failed | RunState::Cancelled => {
@@ -98,38 +99,6 @@ fn row(task: &TaskAttempt, now: DateTime<Utc>) -> Vec<String> {
     ]
 }
 
-/// `silver.user_events 17`; several with commas, as many as fit a line.
-fn versions(versions: Option<&std::collections::BTreeMap<String, Value>>) -> String {
-    const MOST: usize = 2;
-    let Some(versions) = versions.filter(|versions| !versions.is_empty()) else { return words::NOTHING.into() };
-    let said = versions.iter().take(MOST).map(|(table, version)| match version {
-        Value::Number(number) => format!("{table} {number}"),
-        other => format!("{table} {}", words::first_line(&other.to_string(), 24)),
-    });
-    let text = said.collect::<Vec<_>>().join(", ");
-    match versions.len() {
-        ..=MOST => text,
-        n => format!("{text} +{}", n - MOST),
-    }
-}
-
-/// What the run was asked to do differently from the job's file.
-fn params(params: &Params) -> String {
-    let mut parts = Vec::new();
-    parts.extend(params.task.as_ref().map(|task| format!("task {task}")));
-    parts.extend(params.from_task.as_ref().map(|task| format!("from task {task} on")));
-    if !params.days.is_empty() {
-        parts.push(format!("days {}", params.days.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")));
-    }
-    if let (Some(from), Some(to)) = (params.from, params.to) {
-        parts.push(format!("days {from} to {to}"));
-    }
-    if params.force {
-        parts.push("by force: everything anew, shrunken days too".into());
-    }
-    parts.join(", ")
-}
-
 fn failed_tests(tests: &[ModelTest]) -> String {
     let (failed, passed): (Vec<_>, Vec<_>) = tests.iter().partition(|test| !test.passed);
     if tests.is_empty() {
@@ -152,7 +121,7 @@ fn failed_tests(tests: &[ModelTest]) -> String {
 mod tests {
     use super::super::super::follow::tests::attempt;
     use super::*;
-    use tributary_actors::serving::history::{TaskState, Trigger};
+    use tributary_actors::serving::history::{Params, TaskState, Trigger};
 
     fn failed_run(now: DateTime<Utc>) -> Run {
         Run {
@@ -208,12 +177,5 @@ mod tests {
         ] {
             assert!(said.contains(words), "{words} is not in:\n{said}");
         }
-    }
-
-    #[test]
-    fn many_versions_are_cut() {
-        let many = ["a", "b", "c"].map(|t| (t.to_owned(), json!(1))).into();
-        assert_eq!(versions(Some(&many)), "a 1, b 1 +1");
-        assert_eq!(versions(None), "-");
     }
 }

@@ -126,7 +126,7 @@ pub async fn log_lines(connection: &mut PgConnection, run: i64, lines: &Lines) -
 }
 
 /// PostgreSQL takes no NUL in a text.
-pub(super) fn fit(message: &str) -> String {
+pub(in crate::serving) fn fit(message: &str) -> String {
     let end = message.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_LINE).last().unwrap_or(0);
     let mut fit = message[..end].replace('\0', "\u{fffd}");
     if end < message.len() {

@@ -24,3 +24,8 @@ pub use log_lines::{Level, Lines, NewLine, log, log_lines};
 pub use look::{Which, durations, first_started, run, runs, schedules, tasks, tests};
 pub use rows::{LogLine, ModelTest, Params, PlannedTask, Run, ScheduleRow, TaskAttempt, Versions};
 pub use words::{RunState, TaskState, Trigger, UnknownWord};
+
+// What the other tables of people are written and read with, too.
+pub(in crate::serving) use log_lines::fit;
+pub(in crate::serving) use rows::{json, json_text, word};
+pub(in crate::serving) use words::words;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, Row};
@@ -11,7 +12,7 @@ use sqlx::{FromRow, Row};
 use super::words::{RunState, TaskState, Trigger, UnknownWord};
 
 /// What a run was asked to do differently.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Params {
     /// This task alone.
@@ -38,7 +39,7 @@ pub struct Params {
 }
 
 /// A task of a run's plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedTask {
     /// Its name.
     pub name: String,
@@ -47,7 +48,7 @@ pub struct PlannedTask {
 }
 
 /// A run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Run {
     /// Grows.
     pub id: i64,
@@ -122,7 +123,7 @@ impl FromRow<'_, PgRow> for Run {
 pub type Versions = BTreeMap<String, serde_json::Value>;
 
 /// An attempt of a task.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TaskAttempt {
     /// Grows.
     pub id: i64,
@@ -188,7 +189,7 @@ impl FromRow<'_, PgRow> for TaskAttempt {
 }
 
 /// A line of a run's log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow, JsonSchema)]
 pub struct LogLine {
     /// Grows within a run, in the order in which lines become visible.
     pub id: i64,
@@ -207,7 +208,7 @@ pub struct LogLine {
 }
 
 /// How one test of a model went in a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ModelTest {
     /// In which run.
     pub run_id: i64,
@@ -256,7 +257,7 @@ impl FromRow<'_, PgRow> for ModelTest {
 }
 
 /// What is known of a job beside its file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow, JsonSchema)]
 pub struct ScheduleRow {
     /// Which.
     pub job: String,
@@ -274,12 +275,14 @@ pub struct ScheduleRow {
     pub next_due_at: Option<DateTime<Utc>>,
 }
 
-fn word<T: FromStr<Err = UnknownWord>>(row: &PgRow, column: &str) -> sqlx::Result<T> {
+/// A word of one of our enums.
+pub(in crate::serving) fn word<T: FromStr<Err = UnknownWord>>(row: &PgRow, column: &str) -> sqlx::Result<T> {
     let word: String = row.try_get(column)?;
     word.parse().map_err(|e: UnknownWord| sqlx::Error::ColumnDecode { index: column.to_owned(), source: e.into() })
 }
 
-fn json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) -> sqlx::Result<Option<T>> {
+/// JSON that was selected as text.
+pub(in crate::serving) fn json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) -> sqlx::Result<Option<T>> {
     let text: Option<String> = row.try_get(column)?;
     text.map(|text| serde_json::from_str(&text))
         .transpose()
@@ -287,6 +290,6 @@ fn json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) -> sqlx::Resu
 }
 
 /// JSON text of our own plain types, whose serialisation cannot fail.
-pub(super) fn json_text(value: &impl Serialize) -> String {
+pub(in crate::serving) fn json_text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
 }

@@ -1,19 +1,22 @@
 //! The words of the history: how a run is, how an attempt is, why a run is. The same in the database, in JSON and on the screen.
-
-use std::fmt;
-use std::str::FromStr;
-
-use serde::Serialize;
+//!
+//! The macro makes such an enum for other tables, too.
 
 /// A word in the database that this version does not know.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a word of this version; a newer one may have written it")]
 pub struct UnknownWord(String);
 
+impl UnknownWord {
+    pub(crate) fn new(word: &str) -> Self {
+        Self(word.to_owned())
+    }
+}
+
 macro_rules! words {
     ($(#[$about:meta])* $name:ident { $($(#[$what:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, schemars::JsonSchema)]
         pub enum $name {
             $($(#[$what])* #[serde(rename = $word)] $variant,)+
         }
@@ -28,21 +31,22 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
             }
         }
 
-        impl FromStr for $name {
-            type Err = UnknownWord;
+        impl std::str::FromStr for $name {
+            type Err = $crate::serving::history::UnknownWord;
 
-            fn from_str(word: &str) -> Result<Self, UnknownWord> {
-                Self::ALL.iter().copied().find(|known| known.as_str() == word).ok_or_else(|| UnknownWord(word.to_owned()))
+            fn from_str(word: &str) -> Result<Self, Self::Err> {
+                Self::ALL.iter().copied().find(|known| known.as_str() == word).ok_or_else(|| Self::Err::new(word))
             }
         }
     };
 }
+pub(crate) use words;
 
 words! {
     /// How a run is.

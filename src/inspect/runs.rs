@@ -1,0 +1,89 @@
+//! One run with all that hangs on it, and how its parameters and versions are said.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use tributary_actors::serving::ServingError;
+use tributary_actors::serving::history::{self, ModelTest, Params, Run, TaskAttempt, Versions};
+
+use crate::words;
+
+/// A run, its tasks and what was tested in it.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct RunDetail {
+    /// The run.
+    pub(crate) run: Run,
+    /// Every attempt of its tasks, in the order of its plan.
+    pub(crate) tasks: Vec<TaskAttempt>,
+    /// How the tests of the models went.
+    pub(crate) tests: Vec<ModelTest>,
+}
+
+/// The run of that number.
+pub(crate) async fn detail(connection: &mut PgConnection, id: i64) -> Result<Option<RunDetail>, ServingError> {
+    // The run first: what its tasks are afterwards is at least as new, so that nothing is missing of a run that is over.
+    let Some(run) = history::run(connection, id).await? else { return Ok(None) };
+    let tasks = history::tasks(connection, id).await?;
+    let tests = history::tests(connection, id).await?;
+    Ok(Some(RunDetail { run, tasks, tests }))
+}
+
+/// What the run was asked to do differently from the job's file.
+pub(crate) fn params(params: &Params) -> String {
+    let mut parts = Vec::new();
+    parts.extend(params.task.as_ref().map(|task| format!("task {task}")));
+    parts.extend(params.from_task.as_ref().map(|task| format!("from task {task} on")));
+    if !params.days.is_empty() {
+        parts.push(format!("days {}", params.days.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")));
+    }
+    if let (Some(from), Some(to)) = (params.from, params.to) {
+        parts.push(format!("days {from} to {to}"));
+    }
+    if params.force {
+        parts.push("by force: everything anew, shrunken days too".into());
+    }
+    parts.join(", ")
+}
+
+/// `silver.user_events 17`; several with commas, as many as fit a line.
+pub(crate) fn versions(versions: Option<&Versions>) -> String {
+    const MOST: usize = 2;
+    let Some(versions) = versions.filter(|versions| !versions.is_empty()) else { return words::NOTHING.into() };
+    let said = versions.iter().take(MOST).map(|(table, version)| match version {
+        Value::Number(number) => format!("{table} {number}"),
+        other => format!("{table} {}", words::first_line(&other.to_string(), 24)),
+    });
+    let text = said.collect::<Vec<_>>().join(", ");
+    match versions.len() {
+        ..=MOST => text,
+        n => format!("{text} +{}", n - MOST),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn many_versions_are_cut() {
+        let many = ["a", "b", "c"].map(|t| (t.to_owned(), json!(1))).into();
+        assert_eq!(versions(Some(&many)), "a 1, b 1 +1");
+        assert_eq!(versions(None), "-");
+    }
+
+    #[test]
+    fn parameters_are_said_in_one_line() {
+        let day = |text: &str| words::day(text).unwrap();
+        let of = Params {
+            from_task: Some("kpi_dau".into()),
+            from: Some(day("2026-11-01")),
+            to: Some(day("2026-11-02")),
+            ..Params::default()
+        };
+        assert_eq!(params(&of), "from task kpi_dau on, days 2026-11-01 to 2026-11-02");
+        assert_eq!(params(&Params::default()), "");
+    }
+}
