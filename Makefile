@@ -66,7 +66,7 @@ lint-deploy: setup-tests ## Compose files against their schema; YAML and Dockerf
 	@$(VENV)/bin/hadolint Dockerfile
 
 docs: ## Write the documents that are generated
-	WRITE_DOCS=1 cargo test --profile $(PROFILE) --locked --workspace --test deploy metrics
+	WRITE_DOCS=1 cargo test --profile $(PROFILE) --locked --workspace --test deploy the_document_is_what
 
 fmt: ## Format the Rust sources
 	cargo fmt --all

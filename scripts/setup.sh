@@ -2,7 +2,8 @@
 # Installs what is missing, and says what and why. Run it as often as you like.
 #
 #   scripts/setup.sh up      what building and running needs
-#   scripts/setup.sh test    that, and what the tests need: kcat, Prometheus, and a Python environment in .venv (or TRIBUTARY_VENV)
+#   scripts/setup.sh test    that, and what the tests need: kcat, Prometheus, a Python environment in .venv (or TRIBUTARY_VENV), and a
+#                            browser with what drives it
 #   scripts/setup.sh ci      that, and a JRE and Maven: with them the tests against Apache Kafka are not skipped
 #
 # Packages come from apt: as root directly, else with sudo where that asks no password. Elsewhere it prints the command and,
@@ -11,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 stage=${1:-up}
-case "$stage" in up | test | ci) ;; *) sed -n '2,9p' "$0"; exit 2 ;; esac
+case "$stage" in up | test | ci) ;; *) sed -n '2,10p' "$0"; exit 2 ;; esac
 tests() { [ "$stage" != up ]; }
 
 say() { echo "setup: $*" >&2; }
@@ -31,6 +32,9 @@ has_postgres() {
   has postgres && has initdb
 }
 
+# By any of the names that tests/browser looks for.
+has_chromium() { [ -x "${CHROMIUM:-}" ] || has chromium || has chromium-browser || has google-chrome; }
+
 if ! has cc || ! has c++ || ! has make; then want build-essential "librdkafka, zstd and aws-lc are C"; fi
 has pkg-config || want pkg-config "finds the libraries below"
 has_library openssl || want libssl-dev "TLS to Kafka"
@@ -40,6 +44,9 @@ if tests; then
   has_postgres || want postgresql "the tests start servers of their own"
   has kcat || want kcat "the tests speak to the broker with a second client"
   python3 -c 'import venv, ensurepip' 2>/dev/null || want python3-venv "the tests read the stores with a second set of eyes"
+  has_chromium || want chromium "the console is tested in a real browser"
+  has node || want nodejs "what drives the browser is JavaScript"
+  has npm || want npm "what drives the browser comes from npm"
 fi
 if [ "$stage" = ci ]; then
   has java || want default-jre-headless "Apache Kafka is what the embedded broker and the topology are compared with"
@@ -102,5 +109,14 @@ if tests; then
     python3 -m venv "$venv"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r scripts/requirements.txt
     echo "$mark" >"$venv/.requirements"
+  fi
+  # Exact versions by the lock file; neither package brings a browser nor runs a script of its own.
+  mark=$(sha256sum tests/browser/package-lock.json | cut -d' ' -f1)
+  if [ "$(cat tests/browser/node_modules/.locked 2>/dev/null)" != "$mark" ]; then
+    node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' ||
+      die "Node 20 or newer is needed to drive the browser, this is $(node --version)"
+    say "installing playwright-core and axe-core into tests/browser/node_modules: one drives the browser, one looks for barriers"
+    npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+    echo "$mark" >tests/browser/node_modules/.locked
   fi
 fi

@@ -10,8 +10,10 @@ mod backfill;
 mod broker;
 mod config;
 mod deadletters;
-mod declared;
+mod debug;
+pub(crate) mod declared;
 mod desk;
+mod doctor;
 mod follow;
 mod generate;
 mod globals;
@@ -21,7 +23,7 @@ mod jobs;
 mod logging;
 mod models;
 mod output;
-mod page;
+pub(crate) mod page;
 mod query;
 mod repair;
 mod rows;
@@ -56,6 +58,7 @@ Examples:
   tributary up                      everything, on this machine, with demo traffic
   tributary up --no-generator       the same, waiting for your events on the embedded broker
   tributary status                  what runs, where, and how far it is
+  tributary doctor                  what is wrong here, and what to do about it
   tributary runs list               what was computed from it, and how that went
   tributary query \"SELECT * FROM gold.kpi_dau\"
   tributary why gold.daily_active_users
@@ -77,6 +80,7 @@ enum Command {
     Up(up::Args),
     Status(status::Args),
     Health(health::Args),
+    Doctor(doctor::Args),
     Jobs(jobs::Args),
     Run(run::Args),
     Runs(runs::Args),
@@ -92,6 +96,7 @@ enum Command {
     Deadletters(deadletters::Args),
     Heal(heal::Args),
     Config(config::Args),
+    Debug(debug::Args),
     Broker(broker::Args),
     Version(version::Args),
 }
@@ -110,6 +115,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Up(args) => up::run(&args, &Session::begin(globals, args.flags())?),
         Command::Status(args) => status::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Health(args) => health::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Doctor(args) => doctor::run(&args, globals),
         Command::Jobs(args) => jobs::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Run(args) => run::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Runs(args) => runs::run(&args, &Session::begin(globals, Vec::new())?),
@@ -128,6 +134,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Deadletters(args) => deadletters::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Heal(args) => heal::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Config(args) => config::run(&args, &Session::begin(globals, Vec::new())?),
+        Command::Debug(args) => debug::run(&args, &Session::begin(globals, Vec::new())?),
         Command::Broker(args) => broker::run(&args, &Session::begin(globals, args.flags())?),
     }
 }

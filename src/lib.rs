@@ -7,6 +7,7 @@
 //! - [`engine`]: what computes over tables, as the coordinator calls it.
 //! - `audit`: the proof from the stores alone, behind `tributary audit`.
 //! - `acts`: what a person may do to jobs and runs; each leaves a row that says who did it.
+//! - `doctor`: what is wrong here and what to do about it, behind `tributary doctor` and the console.
 //! - `inspect`: jobs, runs, tables, runs to come and the way of a number, read and never changed; `words`: how such things are said.
 //!
 //! Everything that waits is in `tributary-actors`, everything that computes over events in `tributary-core`.
@@ -15,6 +16,7 @@ mod acts;
 mod audit;
 mod cli;
 mod console;
+mod doctor;
 pub mod embedded;
 pub mod engine;
 mod inspect;

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use tributary_actors::serving::actions::{self, Action};
 
 use super::desk::with_history;
 use super::output;
 use super::session::Session;
+use crate::inspect::actions::with;
 use crate::words;
 
 /// What people did: runs, pauses, cancellations, replays
@@ -52,35 +52,8 @@ fn row(action: &Action, now: DateTime<Utc>) -> Vec<String> {
         action.via.to_string(),
         action.action.to_string(),
         action.subject.clone(),
-        with(&action.params),
+        with(&action.params, 40),
         action.outcome.to_string(),
         words::first_line(action.message.as_deref().unwrap_or_default(), 60),
     ]
-}
-
-/// `task=silver force=true`, as much as fits a line.
-fn with(params: &Value) -> String {
-    let fields = params.as_object().into_iter().flatten();
-    let said = fields.map(|(name, value)| match value {
-        Value::String(text) => format!("{name}={text}"),
-        other => format!("{name}={other}"),
-    });
-    match said.collect::<Vec<_>>().join(" ") {
-        nothing if nothing.is_empty() => words::NOTHING.into(),
-        some => words::first_line(&some, 40),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn parameters_are_short() {
-        assert_eq!(with(&json!({})), "-");
-        assert_eq!(with(&json!({"task": "silver", "days": ["2026-11-24"]})), r#"days=["2026-11-24"] task=silver"#);
-        assert!(with(&json!({"reason": ["x".repeat(50)]})).ends_with('…'));
-    }
 }

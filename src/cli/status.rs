@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::desk;
 use super::output;
 use super::page;
 use super::session::Session;
@@ -57,22 +58,27 @@ struct Up {
 
 /// Shows the state of everything that the settings name.
 pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
-    let settings = session.reachable();
-    let stores = super::audit::stores(&settings);
-    let streams = session.streams()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.context("cannot start a runtime")?;
-    let mut glances = Vec::new();
-    for stream in &streams {
-        glances.push(runtime.block_on(glance(&stores, stream)));
-    }
-    let status =
-        Status { instance: settings.instance, up: session.running().map(ask), lake: settings.lake.url, streams: glances };
+    let status = desk::runtime()?.block_on(look(session))?;
     match args.json {
         true => output::print_json(&status)?,
         false => output::print(&render(&status, Utc::now()))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What `--json` prints, for whoever keeps it.
+pub(super) async fn json(session: &Session) -> Result<String> {
+    serde_json::to_string_pretty(&look(session).await?).context("cannot write JSON")
+}
+
+async fn look(session: &Session) -> Result<Status> {
+    let settings = session.reachable();
+    let stores = super::audit::stores(&settings);
+    let mut streams = Vec::new();
+    for stream in &session.streams()? {
+        streams.push(glance(&stores, stream).await);
+    }
+    Ok(Status { instance: settings.instance, up: session.running().map(ask), lake: settings.lake.url, streams })
 }
 
 fn ask(running: RunFile) -> Up {

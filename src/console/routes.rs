@@ -37,7 +37,10 @@ pub(crate) enum Kind {
 pub(super) fn all(config: &mut ServiceConfig) {
     config.route("/assets/{name}", web::get().to(assets::serve));
     page(config, "/", pages::overview::page);
+    page(config, "/streams/{stream}", pages::stream::page);
+    page(config, "/health", pages::health::page);
     page(config, "/settings", pages::settings::page);
+    page(config, "/activity", pages::activity::page);
     api::routes(config);
     config.default_service(web::route().to(nowhere));
 }

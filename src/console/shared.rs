@@ -27,6 +27,8 @@ use super::failure::Failure;
 use super::flow::Flow;
 use super::guard::{self, Pace};
 use super::lake_view::{LakeView, Seen};
+use crate::doctor::{Patient, Report, examine};
+use crate::embedded::run_file::RunFile;
 use crate::inspect::catalog::{Catalog, no_table};
 
 /// Connections to PostgreSQL: enough for a page, a live stream and an action at once.
@@ -41,6 +43,8 @@ const TURN: Duration = Duration::from_secs(10);
 const WATCHERS: usize = 48;
 /// Models are planned again after this long: their files may have changed.
 const MODELS_FOR: Duration = Duration::from_secs(5);
+/// The doctor comes again after this long.
+const REPORT_FOR: Duration = Duration::from_secs(30);
 
 /// What the console is made of.
 pub(crate) struct Made {
@@ -60,6 +64,8 @@ pub(crate) struct Made {
     pub(crate) jobs: ReadJobs,
     /// Reads tables and plans models.
     pub(crate) engine: Arc<Local>,
+    /// Where Grafana is, if the environment says so.
+    pub(crate) grafana: Option<String>,
 }
 
 /// What every page has at hand.
@@ -80,6 +86,7 @@ pub(crate) struct Shared {
     runtime: Runtime,
     heavy: Semaphore,
     models: Mutex<Option<(Instant, Arc<Models>)>>,
+    report: Mutex<Option<(Instant, Arc<Report>)>>,
 }
 
 impl Shared {
@@ -102,6 +109,7 @@ impl Shared {
             runtime,
             heavy: Semaphore::new(HEAVY),
             models: Mutex::new(None),
+            report: Mutex::new(None),
             made,
         })
     }
@@ -179,5 +187,34 @@ impl Shared {
         let models = Arc::new(self.away(async move { Ok(engine.models(&folder, &streams).await?) }).await?);
         *kept = Some((Instant::now(), Arc::clone(&models)));
         Ok(models)
+    }
+
+    /// What the doctor finds, as of half a minute ago at most.
+    pub(crate) async fn report(&self) -> Result<Arc<Report>> {
+        let mut kept = self.report.lock().await;
+        if let Some((at, report)) = kept.as_ref()
+            && at.elapsed() < REPORT_FOR
+        {
+            return Ok(Arc::clone(report));
+        }
+        let patient = Patient {
+            settings: (*self.made.settings).clone(),
+            loaded: self.made.loaded.clone(),
+            streams: self.made.streams.iter().map(|stream| (**stream).clone()).collect(),
+            streams_problem: None,
+            data_dir: self.made.data_dir.clone(),
+            running: RunFile::read(&self.made.data_dir),
+            grafana: self.made.grafana.clone(),
+        };
+        // It asks this process as well, and some of what it asks with blocks: it has threads of its own.
+        let examined = self.runtime.spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+            let checks = runtime.block_on(examine(&patient));
+            runtime.shutdown_timeout(Duration::ZERO);
+            Ok::<_, std::io::Error>(Report::of(checks))
+        });
+        let report = Arc::new(examined.await.context("the examination broke off; the log says why")?.context("no threads for it")?);
+        *kept = Some((Instant::now(), Arc::clone(&report)));
+        Ok(report)
     }
 }

@@ -9,8 +9,10 @@
 //! - [`forecast`]: what a run would do now.
 //! - [`estimate`]: how much a backfill reads, and how long it may take.
 //! - [`leader`]: whether anybody runs jobs.
+//! - [`actions`]: what people did.
 //! - [`why`]: from a number back to Kafka, hop by hop, and what it waits for.
 
+pub(crate) mod actions;
 pub(crate) mod behind;
 pub(crate) mod catalog;
 pub(crate) mod estimate;

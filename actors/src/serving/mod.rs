@@ -4,8 +4,9 @@
 //! - [`offsets`]: where the windows are, per partition.
 //! - [`merge`]: the transaction that adds deltas and moves offsets.
 //! - [`refill`], [`new_windows`]: what the windows take from bronze.
-//! - [`lease`]: who leads. [`history`]: runs, their tasks and what they said. [`actions`]: what people did. [`publish`]: gold, for whoever asks PostgreSQL.
-//! - [`retention`]: what is old goes.
+//! - [`lease`]: who leads. [`history`]: runs, their tasks and what they said. [`actions`]: what people did.
+//! - [`publish`]: gold, for whoever asks PostgreSQL. [`retention`]: what is old goes. [`shown`]: the newest numbers, for whoever shows them.
+//! - [`schema`]: the migrations of this program, and which of them a database has.
 //! - [`replays`]: which replays of bronze they have taken. `windows`: their rows, read and put right.
 
 pub mod actions;
@@ -18,6 +19,8 @@ pub mod publish;
 pub mod refill;
 pub mod replays;
 pub mod retention;
+pub mod schema;
+pub mod shown;
 pub mod sql;
 pub mod tested;
 pub(crate) mod windows;
@@ -107,10 +110,7 @@ pub fn options(url: &str) -> Result<PgConnectOptions, ServingError> {
 /// # Errors
 /// When the database refuses, or has been migrated by a newer version.
 pub async fn migrate(connection: &mut PgConnection) -> Result<(), ServingError> {
-    sqlx::migrate!("../sql/migrations")
-        .run(connection)
-        .await
-        .map_err(|e| ServingError { doing: "migrating the database", source: e.into() })
+    schema::MIGRATIONS.run(connection).await.map_err(|e| ServingError { doing: "migrating the database", source: e.into() })
 }
 
 /// What time it is there.

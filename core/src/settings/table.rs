@@ -252,11 +252,20 @@ pub fn open_values(settings: &Settings) -> Vec<(String, String)> {
 
 /// The same map with `***` for every value whose name speaks of a secret.
 pub fn masked(map: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let secret = |name: &str| {
-        let name = name.to_lowercase();
-        let is_place = name.ends_with(".location") || name.ends_with("_path");
-        !is_place
-            && ["password", "secret", "token", "key", "pem", "jaas", "oauthbearer.config"].iter().any(|word| name.contains(word))
-    };
-    map.iter().map(|(name, value)| (name.clone(), if secret(name) { "***".into() } else { value.clone() })).collect()
+    map.iter().map(|(name, value)| (name.clone(), if is_secret(name) { "***".into() } else { value.clone() })).collect()
+}
+
+/// Every secret value as it is, for whoever has to keep it out of something. Never to be shown.
+pub fn secrets(settings: &Settings) -> Vec<String> {
+    let listed = TABLE.iter().filter(|row| row.secret).filter_map(|row| (row.get)(settings));
+    let open = settings.kafka.properties.iter().chain(&settings.lake.options);
+    listed.chain(open.filter(|(name, _)| is_secret(name)).map(|(_, value)| value.clone())).collect()
+}
+
+/// Whether the name of another program's property speaks of a secret.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    let is_place = name.ends_with(".location") || name.ends_with("_path");
+    !is_place
+        && ["password", "secret", "token", "key", "pem", "jaas", "oauthbearer.config"].iter().any(|word| name.contains(word))
 }

@@ -10,3 +10,4 @@ mod dashboards;
 mod files;
 mod metrics;
 mod rules;
+mod settings;

@@ -28,6 +28,7 @@ use super::parts::Parts;
 use super::signals::Signals;
 use crate::console;
 use crate::console::shared::Made;
+use crate::cli::doctor;
 use crate::engine::{LocalEngine, limits};
 
 /// How long the generator's last events may take to be acknowledged.
@@ -75,6 +76,7 @@ pub(crate) fn run(
             metrics: Arc::clone(&metrics),
             jobs,
             engine: Arc::new(engine),
+            grafana: doctor::grafana(),
         })
     };
     let console = roles.contains(&Role::Console).then(made).transpose()?;

@@ -1,12 +1,14 @@
-//! Calls that show how things are as a whole: the streams, the settings.
+//! Calls that show how things are as a whole: the streams, the settings, what people did.
 
 use anyhow::Result;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tributary_actors::board::{Board, StreamState};
+use tributary_actors::serving::actions::{self, Action};
 
 use super::super::asked::Asked;
-use super::operation::{Nothing, Operation, get};
+use crate::doctor::Report;
+use super::operation::{Nothing, Operation, get, within};
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -23,6 +25,8 @@ pub(super) fn operations() -> Vec<Operation> {
             ),
             settings,
         ),
+        get(("/doctor", "doctor", "What the doctor finds, as of half a minute ago at most", "tributary doctor --json"), doctor),
+        get(("/actions", "actions", "What people did, the newest first", "tributary activity --json"), actions),
     ]
 }
 
@@ -64,4 +68,23 @@ struct Setting {
 async fn settings(asked: Asked, _: Nothing) -> Result<Vec<Setting>> {
     let shown = asked.shared.made.loaded.shown();
     Ok(shown.into_iter().map(|row| Setting { name: row.name, value: row.value, origin: row.origin.to_string() }).collect())
+}
+
+async fn doctor(asked: Asked, _: Nothing) -> Result<Report> {
+    Ok((*asked.shared.report().await?).clone())
+}
+
+/// Which actions.
+#[derive(Deserialize, JsonSchema)]
+struct Actions {
+    /// Older than this one.
+    before: Option<i64>,
+    /// At most so many.
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<u32>,
+}
+
+async fn actions(asked: Asked, wanted: Actions) -> Result<Vec<Action>> {
+    let which = actions::Which { before: wanted.before, limit: within(wanted.limit, 20, 1_000)? };
+    asked.shared.ask(move |connection| Box::pin(async move { Ok(actions::list(connection, which).await?) })).await
 }

@@ -110,3 +110,11 @@ fn read<B: DeserializeOwned>(request: &HttpRequest, body: &[u8]) -> Result<B, Fa
     let body = if is_empty { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| Failure::wrong(format!("the body cannot be read: {error}")))
 }
+
+/// How many: what somebody wrote, or else so many; at most so many.
+pub(super) fn within(written: Option<u32>, otherwise: u32, most: u32) -> Result<u32, Failure> {
+    match written.unwrap_or(otherwise) {
+        limit if (1..=most).contains(&limit) => Ok(limit),
+        limit => Err(Failure::wrong(format!("limit {limit} is not from 1 to {most}"))),
+    }
+}

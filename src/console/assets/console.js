@@ -1,0 +1,202 @@
+// What the console does beyond pages and forms, all of it optional: parts that go on by themselves, ages that stay true, charts, keys,
+// copying, light and dark. Without it every page still says everything and every form still works.
+"use strict";
+(() => {
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+  // --- ages ------------------------------------------------------------------------------------------------------------------------
+  const coarse = (s) => s < 120 ? `${s} s` : s < 7200 ? `${Math.floor(s / 60)} min` : s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} days`;
+  function ages(root = document) {
+    for (const time of $$("time[datetime]", root)) {
+      const seconds = Math.floor((Date.now() - Date.parse(time.dateTime)) / 1000);
+      if (Number.isNaN(seconds)) continue;
+      const text = seconds >= 0 ? `${coarse(seconds)} ago` : `in ${coarse(-seconds)}`;
+      if (time.textContent !== text) time.textContent = text;
+    }
+  }
+
+  // --- charts ----------------------------------------------------------------------------------------------------------------------
+  const charts = new Map();
+  const colour = (n) => getComputedStyle(document.documentElement).getPropertyValue(n).trim();
+  const short = (v) => v == null ? "–" : Math.abs(v) >= 1e6 ? `${(v / 1e6).toFixed(1)} M` : Math.abs(v) >= 1e4 ? `${(v / 1e3).toFixed(1)} k` : Number.isInteger(v) ? v.toLocaleString("en") : v.toFixed(1);
+  function draw(figure) {
+    if (typeof uPlot === "undefined") return;
+    const { x, series } = JSON.parse(figure.dataset.chart);
+    const data = [x, ...series.map((line) => line.values)];
+    const names = series.map((line) => line.name).join("\n");
+    const known = charts.get(figure);
+    if (known && known.names === names) {
+      known.plot.setData(data);
+    } else {
+      if (known) known.plot.destroy();
+      const box = $(".plot", figure) || figure.insertBefore(Object.assign(document.createElement("div"), { className: "plot" }), figure.firstChild);
+      const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+      const plot = new uPlot({
+        width: box.clientWidth || 300, height: 180, cursor: { points: { size: 6 } }, legend: { show: false },
+        scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
+        axes: [{ ...axis, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })) },
+          { ...axis, size: 52, values: (_, ticks) => ticks.map(short) }],
+        series: [{}, ...series.map((line, at) => ({ label: line.name, stroke: colour(`--series-${at % 8 + 1}`), width: 2, points: { show: false } }))],
+        hooks: { setCursor: [(u) => legend(figure, u)] },
+      }, data, box);
+      charts.set(figure, { plot, names });
+      figure.classList.add("drawn");
+    }
+    legend(figure, charts.get(figure).plot);
+  }
+  function legend(figure, plot) {
+    const last = plot.data[0].length - 1;
+    const at = plot.cursor.idx ?? last;
+    $$("figcaption b", figure).forEach((value, line) => { value.textContent = short(plot.data[line + 1]?.[at]); });
+  }
+  const drawAll = () => $$("figure[data-chart]").forEach(draw);
+  new ResizeObserver(() => {
+    for (const [figure, { plot }] of charts) {
+      if (!figure.isConnected) { plot.destroy(); charts.delete(figure); continue; }
+      const width = $(".plot", figure).clientWidth;
+      if (width && width !== plot.width) plot.setSize({ width, height: 180 });
+    }
+  }).observe(document.documentElement);
+
+  // --- parts that go on ------------------------------------------------------------------------------------------------------------
+  // What is there already stays there, with its focus, its selection and what a person has opened; only what differs is changed.
+  function morph(from, to) {
+    if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName) { from.replaceWith(to.cloneNode(true)); return; }
+    if (from.nodeType !== Node.ELEMENT_NODE) { if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue; return; }
+    for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+    for (const { name } of [...from.attributes]) {
+      if (!to.hasAttribute(name) && !(name === "open" || (name === "class" && from.dataset.chart))) from.removeAttribute(name);
+    }
+    if (from.dataset?.chart) { draw(from); return; }
+    const [has, wants] = [[...from.childNodes], [...to.childNodes]];
+    wants.forEach((child, at) => has[at] ? morph(has[at], child) : from.append(child.cloneNode(true)));
+    has.slice(wants.length).forEach((child) => child.remove());
+  }
+  function patch(parts) {
+    for (const [id, html] of Object.entries(parts)) {
+      const section = $(`section[data-part="${CSS.escape(id)}"]`);
+      if (!section) continue;
+      const tail = $("[data-tail]", section);
+      const follows = tail && tail.scrollHeight - tail.scrollTop - tail.clientHeight < 40;
+      const wanted = document.createElement("section");
+      for (const { name, value } of [...section.attributes]) wanted.setAttribute(name, value);
+      wanted.innerHTML = html;
+      ages(wanted);
+      morph(section, wanted);
+      $$("figure[data-chart]", section).forEach(draw);
+      const now = $("[data-tail]", section);
+      if (now && follows) now.scrollTop = now.scrollHeight;
+    }
+  }
+
+  const live = $("#live"), lost = $("#lost");
+  const words = { live: "Live", waiting: "Reconnecting", off: "Paused" };
+  function show(state) {
+    if (!live) return;
+    live.dataset.state = state;
+    $(".word", live).textContent = words[state];
+  }
+  let source = null, since = null, wait = 1000;
+  function connect() {
+    source = new EventSource(document.body.dataset.stream);
+    source.onopen = () => { wait = 1000; since = null; lost.hidden = true; show("live"); };
+    source.addEventListener("parts", (event) => { $(".missing")?.remove(); patch(JSON.parse(event.data)); });
+    source.addEventListener("problem", (event) => {
+      const note = $(".missing") || $("#main").insertBefore(Object.assign(document.createElement("p"), { className: "missing problem", role: "alert" }), $("#main").firstChild);
+      note.textContent = `${JSON.parse(event.data).words} – what you see is from before.`;
+    });
+    source.onerror = () => {
+      source.close();
+      since ??= new Date();
+      $(".since", lost).textContent = ` since ${since.toLocaleTimeString()}`;
+      lost.hidden = false;
+      show("waiting");
+      setTimeout(connect, wait);
+      wait = Math.min(wait * 1.5, 5000);
+    };
+  }
+
+  // --- keys ------------------------------------------------------------------------------------------------------------------------
+  function keys() {
+    let dialog = $("#keylist");
+    if (!dialog) {
+      dialog = document.createElement("dialog");
+      dialog.id = "keylist";
+      dialog.setAttribute("aria-label", "Keyboard keys");
+      const rows = $$("nav a[data-key]").map((a) => [`g ${a.dataset.key}`, a.textContent]);
+      rows.push(["r", "Run, on a job's page"], ["/", "To the first field"], ["t", "Light or dark"], ["?", "These keys"], ["Esc", "Away with this"]);
+      const list = document.createElement("dl");
+      for (const [key, what] of rows) {
+        const dt = document.createElement("dt"), dd = document.createElement("dd");
+        dt.append(Object.assign(document.createElement("kbd"), { textContent: key }));
+        dd.textContent = what;
+        list.append(dt, dd);
+      }
+      const heading = Object.assign(document.createElement("h2"), { textContent: "Keys" });
+      const close = Object.assign(document.createElement("button"), { className: "button", textContent: "Close" });
+      close.addEventListener("click", () => dialog.close());
+      dialog.append(heading, list, close);
+      document.body.append(dialog);
+    }
+    dialog.open ? dialog.close() : dialog.showModal();
+  }
+  let going = 0;
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.tagName === "TEXTAREA") event.target.form.requestSubmit();
+      return;
+    }
+    if (going && Date.now() - going < 1500) {
+      going = 0;
+      const link = $(`nav a[data-key="${CSS.escape(event.key)}"]`);
+      if (link) { event.preventDefault(); link.click(); }
+      return;
+    }
+    const does = {
+      g: () => { going = Date.now(); },
+      "?": keys,
+      t: theme,
+      "/": () => $("main input:not([type=hidden]), main textarea")?.focus(),
+      r: () => { const run = $("[data-key-run]"); if (run) { run.closest("details")?.setAttribute("open", ""); run.focus(); } },
+    }[event.key];
+    if (does) { event.preventDefault(); does(); }
+  });
+
+  // --- light and dark ---------------------------------------------------------------------------------------------------------------
+  function theme() {
+    const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    document.documentElement.dataset.theme = dark ? "light" : "dark";
+    try { localStorage.setItem("theme", document.documentElement.dataset.theme); } catch { /* nothing may be kept: it lasts as long as the page */ }
+    for (const { plot } of charts.values()) plot.destroy();
+    charts.clear();
+    $$("figure[data-chart] .plot").forEach((box) => box.remove());
+    drawAll();
+  }
+  try { const kept = localStorage.getItem("theme"); if (kept) document.documentElement.dataset.theme = kept; } catch { /* as above */ }
+
+  // --- copying ---------------------------------------------------------------------------------------------------------------------
+  document.addEventListener("click", async (event) => {
+    const command = event.target.closest("[data-copy]");
+    if (!command || String(getSelection())) return;
+    try { await navigator.clipboard.writeText(command.textContent); } catch { return; }
+    command.dataset.copied = "";
+    setTimeout(() => delete command.dataset.copied, 1200);
+  });
+
+  document.addEventListener("DOMContentLoaded", () => {
+    for (const [id, act] of [["theme", theme], ["keys", keys]]) {
+      const button = document.getElementById(id);
+      button.hidden = false;
+      button.addEventListener("click", act);
+    }
+    $$("[data-copy]").forEach((command) => { command.tabIndex = 0; command.setAttribute("role", "button"); });
+    document.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.matches?.("[data-copy]")) event.target.click(); });
+    drawAll();
+    setInterval(ages, 1000);
+    const tail = $("[data-tail]");
+    if (tail) tail.scrollTop = tail.scrollHeight;
+    if (document.body.dataset.stream) connect();
+    addEventListener("pagehide", () => source?.close());
+  });
+})();

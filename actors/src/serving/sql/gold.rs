@@ -25,6 +25,15 @@ pub(crate) struct Shape {
 /// The day, where a table has one.
 pub(crate) const DAY: &str = tributary_core::table::DATE_COLUMN;
 
+/// The statement that reads the rows of a published table's newest days as JSON, the newest first. Binds: how many days, rows at most.
+pub(crate) fn newest_days(table: &str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!(
+        "SELECT to_jsonb(t)::text FROM gold.{0} t WHERE t.{DAY} > (SELECT max({DAY}) FROM gold.{0}) - $1::int \
+         ORDER BY t.{DAY} DESC LIMIT $2",
+        quoted(table)
+    ))
+}
+
 impl Shape {
     fn table(&self) -> String {
         format!("gold.{}", quoted(&self.table))

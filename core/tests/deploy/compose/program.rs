@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tributary_core::settings::layers::{Layers, Loaded, from_layers};
 use tributary_core::settings::table::{OTHER_ENV, TABLE};
+use tributary_core::settings::validate::is_loopback;
 use tributary_core::settings::{Role, Settings};
 
 use super::model::{EXTERNAL, MAIN, SECRETS, Service, service, services};
@@ -73,7 +74,15 @@ fn the_program_starts_with_what_its_containers_tell_it() {
         assert_eq!(service.list("command"), ["up"], "what it does is in the environment, for the health check, too");
     }
     assert_eq!(settings("producer").roles, BTreeSet::from([Role::Generator]));
-    assert_eq!(settings("tributary").roles, BTreeSet::from([Role::Bronze, Role::Serving, Role::Batch]));
+    assert_eq!(settings("tributary").roles, BTreeSet::from([Role::Bronze, Role::Serving, Role::Batch, Role::Console]));
+}
+
+#[test]
+fn the_console_in_a_container_asks_for_a_token() {
+    let settings = settings("tributary");
+    assert!(!is_loopback(&settings.http.listen), "it is published from within a container");
+    assert_eq!(settings.console.token.as_deref(), Some("platform123"), "the demo's");
+    assert!(!settings.console.read_only);
 }
 
 #[test]
