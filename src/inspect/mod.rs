@@ -4,7 +4,8 @@
 //! Needs no leader and holds no lock; what it says is of the moment at which it looked.
 //!
 //! - [`jobs`], [`runs`]: what there is to run, and how it went.
-//! - [`catalog`]: the tables of the lake.
+//! - [`catalog`]: the tables of the lake. [`tables`], [`entries`], [`columns`], [`files`]: how much is in them, and what it means.
+//! - [`query`], [`cells`]: rows of them. [`letters`]: records that are not valid.
 //! - [`behind`]: what each table has not taken over yet of what it is made from.
 //! - [`forecast`]: what a run would do now.
 //! - [`estimate`]: how much a backfill reads, and how long it may take.
@@ -15,9 +16,16 @@
 pub(crate) mod actions;
 pub(crate) mod behind;
 pub(crate) mod catalog;
+pub(crate) mod cells;
+pub(crate) mod columns;
+pub(crate) mod entries;
 pub(crate) mod estimate;
+pub(crate) mod files;
 pub(crate) mod forecast;
 pub(crate) mod jobs;
 pub(crate) mod leader;
+pub(crate) mod letters;
+pub(crate) mod query;
 pub(crate) mod runs;
+pub(crate) mod tables;
 pub(crate) mod why;
