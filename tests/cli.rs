@@ -45,9 +45,9 @@ fn origin(said: &Said, name: &str) -> (String, String) {
 fn help_names_every_subcommand_with_examples_and_ends_well() {
     let help = tributary(&["--help"], &[]);
     assert_eq!(help.code, 0);
-    const COMMANDS: [&str; 17] = [
+    const COMMANDS: [&str; 19] = [
         "up", "status", "health", "jobs", "run", "runs", "backfill", "tables", "models", "query", "why", "audit", "generate",
-        "topic", "config", "broker", "version",
+        "topic", "config", "broker", "version", "doctor", "debug",
     ];
     for word in COMMANDS.into_iter().chain(["Examples:", "Exit status:"]) {
         assert!(help.out.contains(word), "{word}");
@@ -228,4 +228,62 @@ fn nobody_who_answers_is_not_healthy() {
     let said = tributary(&["health"], &[("TRIBUTARY_HTTP_LISTEN", free.as_str())]);
     assert_eq!((said.code, said.out.as_str()), (1, ""));
     assert!(said.err.contains(&format!("http://{free}/healthz does not answer")), "{}", said.err);
+}
+
+/// Nothing of ours and nothing of a neighbour's on this machine is looked for.
+const ALONE: [(&str, &str); 5] = [
+    ("TRIBUTARY_HTTP_LISTEN", "127.0.0.1:0"),
+    ("TRIBUTARY_KAFKA_EMBEDDED_PORT", "0"),
+    ("POSTGRES_PORT", "0"),
+    ("PROMETHEUS_PORT", "0"),
+    ("GRAFANA_URL", "https://nobody.invalid"),
+];
+
+fn state(report: &Value, group: &str, name: &str) -> String {
+    let checks = report["checks"].as_array().unwrap();
+    let found = checks.iter().find(|check| check["group"] == group && check["name"] == name);
+    found.unwrap_or_else(|| panic!("no check {group}/{name}: {report:#}"))["state"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_doctor_where_nothing_runs_finds_nothing_wrong_but_the_demo_password_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = tributary_in(folder.path(), &["doctor", "--json"], &ALONE);
+    let report = said.json();
+    assert_eq!((said.code, report["state"].as_str()), (1, Some("warn")), "{report:#}");
+    assert_eq!(state(&report, "machine", "passwords"), "warn");
+    for (group, name) in [("up", "process"), ("kafka", "answers"), ("postgresql", "schema"), ("prometheus", "answers")] {
+        assert_eq!(state(&report, group, name), "skipped", "{group}/{name}");
+    }
+    let text = tributary_in(folder.path(), &["doctor"], &ALONE);
+    for words in ["Configuration\n✓ settings", "! passwords", "→ set POSTGRES_PASSWORD", "- answers"] {
+        assert!(text.out.contains(words), "{words}: {}", text.out);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "looking made something");
+
+    let own = [&ALONE[..], &[("POSTGRES_PASSWORD", "nobody knows it")]].concat();
+    let said = tributary_in(folder.path(), &["doctor"], &own);
+    assert_eq!(said.code, 0, "{}", said.out);
+}
+
+#[test]
+fn a_doctor_names_who_holds_a_port() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+    let env: Vec<_> =
+        ALONE.into_iter().map(|(name, value)| (name, if name == "POSTGRES_PORT" { port.as_str() } else { value })).collect();
+    let said = tributary(&["doctor", "--json"], &env);
+    let report = said.json();
+    assert_eq!((said.code, state(&report, "ports", "postgresql").as_str()), (2, "bad"), "{report:#}");
+    assert!(said.out.contains(&format!("(process {})", std::process::id())), "{report:#}");
+}
+
+#[test]
+fn a_doctor_of_settings_that_cannot_be_read_says_what_is_wrong_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tributary.toml"), "[kafka]\npartition = 6\n").unwrap();
+    let said = tributary_in(folder.path(), &["doctor", "--json"], &ALONE);
+    assert_eq!(said.code, 2);
+    let found = said.json()["checks"][0]["found"].as_str().unwrap().to_owned();
+    assert!(found.contains("tributary.toml:2") && found.contains("did you mean `kafka.partitions`?"), "{found}");
 }

@@ -43,6 +43,8 @@ fn tributary(folder: &Path, arguments: &[&str]) -> Command {
     command.env("TRIBUTARY_KAFKA_EMBEDDED_PORT", "0").env("POSTGRES_PORT", "0").env("TRIBUTARY_HTTP_LISTEN", "127.0.0.1:0");
     // tests/e2e/fresh.py looks at that one.
     command.env("PROMETHEUS_PORT", "0");
+    // A neighbour's is not ours to judge.
+    command.env("GRAFANA_URL", "https://nobody.invalid");
     command
 }
 
@@ -162,4 +164,60 @@ fn the_broker_alone_prints_its_address_and_has_its_folder_for_itself() {
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.contains("because:"), "{err}");
     assert_eq!(process.end(libc::SIGTERM, Duration::from_secs(10)), Some(0));
+}
+
+#[test]
+fn a_doctor_beside_it_finds_nothing_wrong_and_a_bundle_of_it_holds_no_secret() {
+    const SECRET: [&str; 2] = ["--set", "serving.password=hush-4711"];
+    let folder = tempfile::tempdir().unwrap();
+    let (process, _) = up(folder.path(), &[&SECRET[..], &["--no-generator"]].concat());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while output(folder.path(), &["health", "--ready"]).0 != 0 {
+        assert!(Instant::now() < deadline, "not ready: {}", output(folder.path(), &["health", "--ready"]).2);
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+
+    let (code, text, err) = output(folder.path(), &[&["doctor", "--json"], &SECRET[..]].concat());
+    let report: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{err}"));
+    let checks = report["checks"].as_array().unwrap();
+    // How much is free is this machine's affair.
+    let is_wrong = |check: &&Value| check["state"] != "ok" && check["state"] != "skipped" && check["name"] != "space";
+    let wrong: Vec<&Value> = checks.iter().filter(is_wrong).collect();
+    assert!(wrong.is_empty() && code <= 1, "{wrong:#?}");
+    for (group, name) in
+        [("up", "ready"), ("kafka", "topics"), ("postgresql", "schema"), ("postgresql", "role grafana"), ("lake", "place")]
+    {
+        let found = checks.iter().find(|check| check["group"] == group && check["name"] == name).unwrap();
+        assert_eq!(found["state"], "ok", "{found}");
+    }
+
+    let (code, listed, err) = output(folder.path(), &[&["debug", "bundle", "--out", "b.tar.gz"], &SECRET[..]].concat());
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("nothing was sent anywhere"), "{err}");
+    let unpacked = folder.path().join("unpacked");
+    fs::create_dir(&unpacked).unwrap();
+    let mut tar = Command::new("tar");
+    tar.args(["-xzf", "b.tar.gz", "--strip-components=1", "-C", "unpacked"]).current_dir(folder.path());
+    assert!(tar.status().unwrap().success());
+    for name in
+        ["doctor.json", "config.json", "metrics.txt", "readyz.json", "up.json", "status.json", "runs.json", "postgres.log"]
+    {
+        assert!(listed.contains(name) && unpacked.join(name).exists(), "{name} is not in {listed}");
+    }
+    let (mut folders, mut files) = (vec![unpacked], 0);
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => {
+                    let text = fs::read_to_string(&path).unwrap();
+                    assert!(!text.contains("hush"), "{}: {text}", path.display());
+                    files += 1;
+                }
+            }
+        }
+    }
+    assert!(files > 15, "jobs and models are there, too");
+    assert_eq!(process.end(libc::SIGTERM, Duration::from_secs(20)), Some(0));
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use chrono::NaiveDate;
-use tributary_core::job::{Job, Task, Work};
+use tributary_core::job::Job;
 
 use super::desk::{self, with_history};
 use super::output;
@@ -17,7 +17,7 @@ use super::runs::follow_or_say;
 use super::session::Session;
 use crate::acts;
 use crate::inspect::catalog::Catalog;
-use crate::inspect::estimate::{Estimate, Readers, estimate, rates};
+use crate::inspect::estimate::{self, Estimate, rates};
 use crate::words;
 
 /// Build days of the past anew, in one run
@@ -86,21 +86,10 @@ fn measure(session: &Session, job: &Job, args: &Args) -> Result<Estimate> {
     let rates = with_history(session, async |history| Ok(rates(history.connection(), &job.name).await?));
     let rates = rates.map_err(|error| eprintln!("how fast earlier runs were is not known: {error:#}")).unwrap_or_default();
     let catalog = Catalog::of(&session.reachable())?;
-    let day = |day: NaiveDate| i32::try_from((day - NaiveDate::default()).num_days()).unwrap_or(0);
     desk::runtime()?.block_on(async {
         let plan = desk::plan(session, job).await?;
-        let named = |task: &Task| match &task.work {
-            Work::Models(names) => names.clone(),
-            _ => Vec::new(),
-        };
-        let names: Vec<String> = plan.tasks.iter().flat_map(named).collect();
         let streams: Vec<String> = session.streams()?.into_iter().map(|stream| stream.name).collect();
-        let readers = Readers {
-            silver: plan.tasks.iter().filter(|task| task.work == Work::Silver).map(|task| task.name.as_str()).collect(),
-            streams: &streams,
-            models: plan.models.planned.iter().filter(|p| names.contains(&p.model.name)).map(AsRef::as_ref).collect(),
-        };
-        estimate(&catalog, &readers, day(args.from)..=day(args.to), &rates).await
+        estimate::backfill(&catalog, &plan, &streams, (args.from, args.to), &rates).await
     })
 }
 
@@ -115,13 +104,7 @@ fn text(estimate: &Estimate, from: NaiveDate, to: NaiveDate) -> String {
     let sum = vec!["together".to_owned(), total.days.to_string(), words::count(total.rows), words::bytes(total.bytes)];
     text += &output::table(&["TASK", "DAYS", "ROWS READ", "BYTES"], rows.chain([sum]).collect());
     // Writing to a String cannot fail.
-    let _ = match (estimate.time, estimate.unknown.is_empty()) {
-        (None, _) => writeln!(text, "expected time: unknown: no run yet"),
-        (Some(time), true) => writeln!(text, "expected time: {}, as fast as earlier runs", words::duration(time)),
-        (Some(time), false) => {
-            writeln!(text, "expected time: more than {}: {} never ran", words::duration(time), estimate.unknown.join(", "))
-        }
-    };
+    let _ = writeln!(text, "expected time: {}", estimate.time_words());
     text
 }
 

@@ -7,16 +7,15 @@ use anyhow::{Context, Result, bail};
 use sqlx::{Connection, PgConnection};
 use tributary_actors::serving::lease::{self, Held};
 use tributary_actors::serving::{self, ServingError};
-use tributary_actors::{batch_coordinator, engine};
 use tributary_batch::models::Models;
 use tributary_batch::{Limits, Local};
-use tributary_core::job::{Job, Task};
+use tributary_core::job::Job;
 
 use super::output::Usage;
 use super::session::Session;
-use crate::acts::Refused;
 use crate::engine::limits;
 use crate::inspect::leader;
+use crate::inspect::plan::Plan;
 
 /// How long a PostgreSQL that went away may take to come back while somebody follows a run: a restart of the embedded one.
 const RECONNECT: Duration = Duration::from_secs(30);
@@ -118,31 +117,8 @@ pub(crate) async fn models(session: &Session, engine: &Local) -> Result<Models> 
     Ok(engine.models(session.settings().batch.models_dir.as_ref(), &streams).await?)
 }
 
-/// The models, and a job's tasks with one for each of them.
-pub(crate) struct Plan {
-    /// As they were read.
-    pub(crate) models: Models,
-    /// In an order in which they can be done.
-    pub(crate) tasks: Vec<Task>,
-}
-
-impl Plan {
-    /// Refuses a task that the job does not have.
-    pub(crate) fn check(&self, job: &Job, task: Option<&str>) -> Result<(), Refused> {
-        match task {
-            Some(name) if !self.tasks.iter().any(|task| task.name == name) => {
-                let known = self.tasks.iter().map(|task| task.name.as_str());
-                Err(Refused::unknown(&format!("task of {}", job.name), name, known))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 /// What a run of this job would do.
 pub(crate) async fn plan(session: &Session, job: &Job) -> Result<Plan> {
     let models = models(session, &self::engine(session, None)?).await?;
-    let read = engine::Models { planned: models.planned.clone(), broken: models.broken.clone() };
-    let tasks = batch_coordinator::tasks(job, &read).map_err(|error| Usage(error.to_string()))?;
-    Ok(Plan { models, tasks })
+    Ok(Plan::new(job, models.into()).map_err(|error| Usage(error.to_string()))?)
 }

@@ -13,6 +13,7 @@ use tributary_actors::serving::history::{self, Run, RunState, TaskAttempt, TaskS
 
 use super::desk::{History, nobody_leads};
 use super::output;
+use crate::inspect::runs::first_in_line;
 use crate::words;
 
 /// Between two looks: a person sees a change as it happens, and PostgreSQL does not notice.
@@ -43,7 +44,7 @@ pub(crate) async fn follow(history: &mut History, id: i64) -> Result<ExitCode> {
             Some(_) => {}
         }
         if run.state == RunState::Queued {
-            let before = first_in_line(history, &run).await?;
+            let before = history.ask(async |connection| first_in_line(connection, &run).await).await?;
             if before.is_some() && before != behind {
                 eprintln!("waits behind run {}", before.unwrap_or_default());
             }
@@ -72,18 +73,6 @@ async fn look(history: &mut History, id: i64) -> Result<(Run, Vec<TaskAttempt>)>
     };
     let tasks = history.ask(async |connection| history::tasks(connection, id).await).await?;
     Ok((run, tasks))
-}
-
-/// The oldest run of the same job that is not over, if that is another one.
-async fn first_in_line(history: &mut History, run: &Run) -> Result<Option<i64>> {
-    let which = history::Which {
-        job: Some(run.job.clone()),
-        states: vec![RunState::Queued, RunState::Running],
-        before: Some(run.id),
-        limit: 100,
-    };
-    let before = history.ask(async |connection| history::runs(connection, &which).await).await?;
-    Ok(before.iter().map(|run| run.id).min())
 }
 
 /// Attempts whose state is another one than when they were seen last.

@@ -9,6 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::json;
 
+use crate::acts::{Kind, Refused};
 use crate::inspect::catalog::NoTable;
 use crate::inspect::why::NothingOfThatName;
 
@@ -75,8 +76,12 @@ impl Failure {
             Ok(failure) => return failure,
             Err(error) => error,
         };
+        let refused = error.downcast_ref::<Refused>().map(|refused| refused.kind);
         let status = match () {
             () if error.is::<NoTable>() || error.is::<NothingOfThatName>() => StatusCode::NOT_FOUND,
+            () if refused == Some(Kind::NotFound) => StatusCode::NOT_FOUND,
+            () if refused == Some(Kind::Wrong) => StatusCode::BAD_REQUEST,
+            () if refused == Some(Kind::Conflict) => StatusCode::CONFLICT,
             () if matches!(error.downcast_ref(), Some(tributary_batch::Error::Refused(_))) => StatusCode::BAD_REQUEST,
             () => StatusCode::SERVICE_UNAVAILABLE,
         };
@@ -137,6 +142,9 @@ mod tests {
         assert_eq!(of(Failure::conflict("it is over").into()), 409);
         assert_eq!(of(anyhow::Error::from(Failure::not_found("no run")).context("looking")), 404);
         assert_eq!(of(tributary_batch::Error::Refused("one SELECT".into()).into()), 400);
+        assert_eq!(of(Refused::conflict("it is over").into()), 409);
+        assert_eq!(of(Refused::no_run(7).into()), 404);
+        assert_eq!(of(anyhow::Error::from(Refused::wrong("days")).context("asking")), 400);
         assert_eq!(of(anyhow::anyhow!("the disk is gone")), 503);
     }
 }

@@ -5,6 +5,7 @@
 //! - [`guard`]: who may come in. [`shared`]: what every page has at hand. [`asked`]: what somebody asked for. [`failure`]: why there is no
 //!   answer.
 //! - [`shell`]: the frame of a page. [`live`]: what changes of it. [`assets`]: styles and scripts. [`parts`]: what pages are made of.
+//! - [`doing`]: what may be done to jobs and runs.
 //! - [`pages`]: one file per page. [`api`]: the same for programs, with its own description.
 //! - [`flow`]: how fast records move. [`lake_view`]: the tables of the lake, kept. [`kept`]: other answers, kept. [`rows`]: rows of tables
 //!   and records that are not valid, read within bounds. [`letters`]: which of those somebody means.
@@ -16,6 +17,7 @@
 mod api;
 mod asked;
 mod assets;
+mod doing;
 mod failure;
 mod flow;
 mod guard;

@@ -58,12 +58,12 @@ fn streams(patient: &Patient) -> Finding {
         Err(error) => return Finding::bad(format!("{error:#}"), "mind streams_dir, or make the folder").docs(docs),
     };
     let broken: Vec<String> =
-        files.iter().filter_map(|(file, text)| Stream::parse(text, file).err().map(|error| error.to_string())).collect();
+        files.iter().filter_map(|(file, text)| Stream::parse(text, file).err().map(|error| brief(&error.to_string()))).collect();
     if !broken.is_empty() {
         return Finding::bad(broken.join("; "), fix).docs(docs);
     }
     if let Some(problem) = &patient.streams_problem {
-        return Finding::bad(problem.clone(), fix).docs(docs);
+        return Finding::bad(brief(problem), fix).docs(docs);
     }
     let names: Vec<&str> = patient.streams.iter().map(|stream| stream.name.as_str()).collect();
     Finding::ok(format!("{}: {}", words::plural(names.len() as u64, "stream"), names.join(", ")))
@@ -74,9 +74,11 @@ fn jobs(patient: &Patient) -> Finding {
     let docs = "docs/JOBS.md#a-jobs-file";
     match declared::each_job(folder, patient.loaded.is_default("batch.jobs_dir")) {
         Err(error) => Finding::bad(format!("{error:#}"), "mind batch.jobs_dir, or make the folder").docs(docs),
-        Ok(read) if !read.broken.is_empty() => {
-            Finding::bad(read.broken.join("; "), "correct what is named; the other jobs go on meanwhile").docs(docs)
-        }
+        Ok(read) if !read.broken.is_empty() => Finding::bad(
+            read.broken.iter().map(|problem| brief(problem)).collect::<Vec<_>>().join("; "),
+            "correct what is named; the other jobs go on meanwhile",
+        )
+        .docs(docs),
         Ok(read) if read.jobs.is_empty() => {
             let found = format!("{} declares no job: nothing is computed by itself", folder.display());
             Finding::warn(found, "put one there, or take the folder away: then those that are compiled in are used").docs(docs)
@@ -96,12 +98,22 @@ fn models(patient: &Patient) -> Finding {
         Err(error) => return Finding::bad(error.to_string(), "mind batch.models_dir, or make the folder").docs(docs),
     };
     let broken: Vec<String> =
-        files.iter().filter_map(|(file, text)| Model::parse(text, file).err().map(|error| error.to_string())).collect();
+        files.iter().filter_map(|(file, text)| Model::parse(text, file).err().map(|error| brief(&error.to_string()))).collect();
     match broken.is_empty() {
         true => {
             Finding::ok(format!("{} can be read (their SQL: tributary models check)", words::plural(files.len() as u64, "model")))
         }
         false => Finding::bad(broken.join("; "), "correct what is named, then: tributary models check").docs(docs),
+    }
+}
+
+/// What is wrong and what to write instead, without the drawing of the line between them.
+fn brief(error: &str) -> String {
+    let mut lines = error.lines();
+    let problem = lines.next().unwrap_or_default().to_owned();
+    match lines.next_back().and_then(|last| last.trim_start().strip_prefix("= ")) {
+        Some(help) => format!("{problem}; {help}"),
+        None => problem,
     }
 }
 
@@ -146,6 +158,13 @@ mod tests {
             assert_eq!(found.state, State::Bad);
             assert!(found.found.contains("one.") && found.found.contains("two."), "{found:?}");
         }
+    }
+
+    #[test]
+    fn an_error_of_several_lines_is_said_in_one() {
+        let error = "a.toml, line 3: name: is missing\n  |\n3 | x\n  | ^\n  = write name = 'a'";
+        assert_eq!(brief(error), "a.toml, line 3: name: is missing; write name = 'a'");
+        assert_eq!(brief("one line"), "one line");
     }
 
     #[test]

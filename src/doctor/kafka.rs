@@ -138,8 +138,10 @@ async fn listeners(brokers: &[(i32, String, u16)]) -> Finding {
 }
 
 async fn connect(host: &str, port: u16) -> Option<String> {
-    let mut problem = "this machine knows no such name".to_owned();
-    for address in lookup_host((host, port)).await.ok()? {
+    let unknown = || "this machine knows no such name".to_owned();
+    let Ok(addresses) = lookup_host((host, port)).await else { return Some(unknown()) };
+    let mut problem = unknown();
+    for address in addresses {
         match TcpStream::connect(address).await {
             Ok(_) => return None,
             Err(error) => problem = error.to_string(),

@@ -168,7 +168,10 @@ async fn table(catalog: &Catalog, name: &str) -> Result<Option<Table>, String> {
         committed: words::from_millis(found.committed_ms()),
         files: found.files().len() as u64,
         bytes: found.files().values().map(|file| file.size).sum(),
-        since_checkpoint: found.version() + 1 - checkpoint(&found).await.map_or(0, |at| (at + 1).min(found.version() + 1)),
+        since_checkpoint: match checkpoint(&found).await {
+            Some(at) => found.version().saturating_sub(at),
+            None => found.version().saturating_add(1),
+        },
     }))
 }
 

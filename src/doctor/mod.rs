@@ -153,7 +153,7 @@ impl Report {
     }
 }
 
-/// Looks at everything, group beside group. Takes as long as the slowest of them: ten seconds at most.
+/// Looks at everything, group beside group. Takes as long as the slowest of them: a quarter of a minute at most.
 pub(crate) async fn examine(patient: &Patient) -> Vec<Check> {
     let groups = join_all([
         up::checks(patient).boxed_local(),

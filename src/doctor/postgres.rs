@@ -200,7 +200,8 @@ fn clock(ours: DateTime<Utc>, theirs: DateTime<Utc>) -> Finding {
 
 async fn connections(connection: &mut PgConnection) -> sqlx::Result<Finding> {
     let (used, most): (i64, i64) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), \
+        // pg_stat_activity shows other users' sessions to some only; these numbers are everybody's.
+        "SELECT (SELECT sum(numbackends)::bigint FROM pg_stat_database), \
                 current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint",
     )
     .fetch_one(connection)

@@ -45,28 +45,34 @@ async fn ready(patient: &Patient) -> Finding {
     }
 }
 
-/// What the streams wait for. One that only catches up needs nothing but time.
+/// What the streams wait for. One that only catches up or starts needs nothing but time.
 fn not_ready(answer: &Value) -> Finding {
     let docs = "docs/TROUBLESHOOTING.md#is-it-well";
-    let (mut words, mut only_late) = (Vec::new(), true);
+    let (mut words, mut only_late, mut any_blocked) = (Vec::new(), true, false);
     for stream in answer["not_ready"].as_array().into_iter().flatten() {
         let name = stream["stream"].as_str().unwrap_or("?");
-        let blocked = stream["blocked"].as_array().filter(|blocked| !blocked.is_empty());
-        let said = match (&stream["problem"], blocked) {
-            (Value::String(problem), _) => problem.clone(),
-            (_, Some(blocked)) => format!("waits for your word: {}", Value::Array(blocked.clone())),
-            _ => {
-                words.push(format!("{name} catches up"));
-                continue;
-            }
-        };
-        only_late = false;
-        words.push(format!("{name}: {said}"));
+        let late = stream["catching_up"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
+        let blocked = stream["blocked"].as_object().into_iter().flatten();
+        let blocked: Vec<String> =
+            blocked.map(|(partition, why)| format!("partition {partition}: {}", why.as_str().unwrap_or("?"))).collect();
+        any_blocked |= !blocked.is_empty();
+        only_late &= blocked.is_empty() && !stream["problem"].is_string();
+        words.push(match (stream["problem"].as_str(), blocked.is_empty(), late.is_empty()) {
+            (Some(problem), ..) => format!("{name}: {problem}"),
+            (None, false, _) => format!("{name} waits for your word: {}", blocked.join(", ")),
+            (None, true, false) => format!("{name} catches up: {}", late.join(", ")),
+            (None, true, true) => format!("{name} is starting"),
+        });
     }
-    match (words.is_empty(), only_late) {
-        (true, _) => Finding::bad("not ready, and it does not say why", "tributary status").docs(docs),
-        (false, true) => Finding::warn(words.join("; "), "wait; `tributary status` shows how the lag shrinks").docs(docs),
-        (false, false) => Finding::bad(words.join("; "), "tributary status says what each partition waits for").docs(docs),
+    let found = words.join("; ");
+    match (words.is_empty(), only_late, any_blocked) {
+        (true, ..) => Finding::bad("not ready, and it does not say why", "tributary status").docs(docs),
+        (_, true, _) => Finding::warn(found, "wait; `tributary status` shows how the lag shrinks").docs(docs),
+        (_, _, true) => {
+            let fix = "once you know why: tributary topic adopt STREAM, or tributary topic skip STREAM";
+            Finding::bad(found, fix).docs("docs/TROUBLESHOOTING.md#tributarypartitionblocked")
+        }
+        _ => Finding::bad(found, "see the checks of that store below; it goes on by itself when the store is back").docs(docs),
     }
 }
 
@@ -79,13 +85,14 @@ mod tests {
 
     #[test]
     fn a_stream_that_catches_up_is_a_warning_and_one_that_is_blocked_is_bad() {
-        let late = json!({"not_ready": [{"stream": "a", "problem": null, "catching_up": true, "blocked": []}]});
-        assert_eq!((not_ready(&late).state, not_ready(&late).found.as_str()), (State::Warn, "a catches up"));
-        let problem =
-            json!({"not_ready": [{"stream": "a", "problem": "no PostgreSQL"}, {"stream": "b", "blocked": ["3: recreated"]}]});
-        let found = not_ready(&problem);
-        assert_eq!(found.state, State::Bad);
-        assert!(found.found.contains("a: no PostgreSQL") && found.found.contains("b: waits for your word"), "{found:?}");
+        let of = |stream: Value| not_ready(&json!({ "not_ready": [stream] }));
+        let late = of(json!({"stream": "a", "problem": null, "catching_up": ["bronze"], "blocked": {}}));
+        assert_eq!((late.state, late.found.as_str()), (State::Warn, "a catches up: bronze"));
+        let problem = of(json!({"stream": "a", "problem": "no PostgreSQL", "catching_up": [], "blocked": {}}));
+        assert_eq!((problem.state, problem.found.as_str()), (State::Bad, "a: no PostgreSQL"));
+        let blocked = of(json!({"stream": "a", "problem": null, "catching_up": [], "blocked": {"3": "the topic was recreated"}}));
+        assert_eq!(blocked.found, "a waits for your word: partition 3: the topic was recreated");
+        assert!(blocked.state == State::Bad && blocked.fix.unwrap().contains("topic adopt"));
         assert_eq!(not_ready(&Value::Null).state, State::Bad);
     }
 }

@@ -7,15 +7,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
+use chrono::NaiveDate;
+use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::{FromRow, PgConnection};
+use tributary_core::job::Work;
 use tributary_core::model::{Materialize, Planned};
 use tributary_core::table::TableFile;
 
 use super::catalog::Catalog;
+use super::plan::{Plan, day_number};
+use crate::words;
 
 /// How much of one table is read.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Volume {
     /// Days that have rows.
     pub(crate) days: usize,
@@ -66,7 +71,7 @@ pub(crate) async fn rates(connection: &mut PgConnection, job: &str) -> sqlx::Res
 }
 
 /// What a backfill would do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Estimate {
     /// Days that were asked for.
     pub(crate) days_asked: usize,
@@ -86,6 +91,15 @@ impl Estimate {
         Volume { days, rows: sum(|volume| volume.rows), bytes: sum(|volume| volume.bytes) }
     }
 
+    /// How long, with what is not known about it.
+    pub(crate) fn time_words(&self) -> String {
+        match (self.time, self.unknown.is_empty()) {
+            (None, _) => "unknown: no run yet".into(),
+            (Some(time), true) => format!("{}, as fast as earlier runs", words::duration(time)),
+            (Some(time), false) => format!("more than {}: {} never ran", words::duration(time), self.unknown.join(", ")),
+        }
+    }
+
     fn new(days_asked: usize, tasks: BTreeMap<String, Volume>, rates: &[Rate]) -> Self {
         let mut time = None;
         let mut unknown = Vec::new();
@@ -102,18 +116,31 @@ impl Estimate {
     }
 }
 
+/// How much a backfill of a job reads: from the first day to the last, which is included.
+pub(crate) async fn backfill(
+    catalog: &Catalog,
+    plan: &Plan,
+    streams: &[String],
+    (from, to): (NaiveDate, NaiveDate),
+    rates: &[Rate],
+) -> Result<Estimate> {
+    let silver = plan.tasks.iter().filter(|task| task.work == Work::Silver).map(|task| task.name.as_str()).collect();
+    let models = plan.tasks.iter().filter_map(|task| plan.model(task)).map(AsRef::as_ref).collect();
+    estimate(catalog, &Readers { silver, streams, models }, day_number(from)..=day_number(to), rates).await
+}
+
 /// What reads, in the order of a job.
-pub(crate) struct Readers<'p> {
+struct Readers<'p> {
     /// Tasks that take bronze to silver, by name.
-    pub(crate) silver: Vec<&'p str>,
+    silver: Vec<&'p str>,
     /// The streams that they take.
-    pub(crate) streams: &'p [String],
+    streams: &'p [String],
     /// The models.
-    pub(crate) models: Vec<&'p Planned>,
+    models: Vec<&'p Planned>,
 }
 
 /// How much is read of these days. A rollup reads all of its sources, whatever the days.
-pub(crate) async fn estimate(
+async fn estimate(
     catalog: &Catalog,
     readers: &Readers<'_>,
     days: std::ops::RangeInclusive<i32>,

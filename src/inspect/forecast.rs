@@ -4,6 +4,8 @@
 //! bronze files it reads, which are at least the ones it changes. So a forecast never says less than what happens, unless something
 //! comes in between.
 
+mod said;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use tributary_core::stream::Stream;
 
 use super::behind::{self, Lag, Published, SilverLag};
 use super::catalog::Catalog;
+
+pub(crate) use self::said::{Step, said};
 
 /// What a run is made of.
 pub(crate) struct Forecast<'a> {

@@ -1,5 +1,7 @@
 //! Jobs and how they went: what their files say, with what the history in PostgreSQL knows.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,6 +10,7 @@ use tributary_actors::serving::ServingError;
 use tributary_actors::serving::history::{self, Run, RunState, ScheduleRow};
 use tributary_core::job::{Job, Schedule};
 
+use super::grid::median;
 use crate::words;
 
 /// Runs that are shown of each job.
@@ -78,6 +81,29 @@ pub(crate) async fn pasts(connection: &mut PgConnection, jobs: &[Job]) -> Result
         pasts.push(of(connection, job, &schedules).await?.0);
     }
     Ok(pasts)
+}
+
+/// How a job went, with its newest runs and how long successful ones take.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Course {
+    /// How it went.
+    pub(crate) past: Past,
+    /// Its newest runs, the newest first.
+    pub(crate) runs: Vec<Run>,
+    /// Half of the newest successful ones took less.
+    pub(crate) median: Option<Duration>,
+}
+
+/// The same for each of these jobs, in their order.
+pub(crate) async fn courses(connection: &mut PgConnection, jobs: &[Job]) -> Result<Vec<Course>, ServingError> {
+    let schedules = history::schedules(connection).await?;
+    let mut courses = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let (past, runs) = of(connection, job, &schedules).await?;
+        let median = median(history::durations(connection, &job.name, RECENT).await?);
+        courses.push(Course { past, runs, median });
+    }
+    Ok(courses)
 }
 
 /// How a job went, with its newest runs.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
 use tributary_actors::serving::ServingError;
-use tributary_actors::serving::history::{self, ModelTest, Params, Run, TaskAttempt, Versions};
+use tributary_actors::serving::history::{self, ModelTest, Params, Run, RunState, TaskAttempt, Versions};
 
 use crate::words;
 
@@ -27,6 +27,26 @@ pub(crate) async fn detail(connection: &mut PgConnection, id: i64) -> Result<Opt
     let tasks = history::tasks(connection, id).await?;
     let tests = history::tests(connection, id).await?;
     Ok(Some(RunDetail { run, tasks, tests }))
+}
+
+/// The oldest run of the same job that is not over, if that is another one.
+pub(crate) async fn first_in_line(connection: &mut PgConnection, run: &Run) -> Result<Option<i64>, ServingError> {
+    let which = history::Which {
+        job: Some(run.job.clone()),
+        states: vec![RunState::Queued, RunState::Running],
+        before: Some(run.id),
+        limit: 100,
+    };
+    Ok(history::runs(connection, &which).await?.iter().map(|run| run.id).min())
+}
+
+/// Runs that repeat this one, the oldest first.
+pub(crate) async fn repetitions(connection: &mut PgConnection, run: &Run) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar("SELECT id FROM ops.runs WHERE job = $1 AND id > $2 AND retry_of = $2 ORDER BY id LIMIT 20")
+        .bind(&run.job)
+        .bind(run.id)
+        .fetch_all(connection)
+        .await
 }
 
 /// What the run was asked to do differently from the job's file.

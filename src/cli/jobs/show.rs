@@ -6,14 +6,14 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use tributary_actors::serving::history::Run;
 use tributary_batch::models::Models;
-use tributary_core::job::{Job, Task, Work};
-use tributary_core::model::{Materialize, Planned};
+use tributary_core::job::{Job, Task};
 
 use super::super::desk::{self, with_history};
 use super::super::session::Session;
 use super::super::{declared, output};
 use super::strip;
 use crate::inspect::jobs::{Past, next, past, state};
+use crate::inspect::plan::does;
 use crate::words;
 
 pub(super) fn show(session: &Session, job: &Job) -> Result<()> {
@@ -77,37 +77,4 @@ fn row(task: &Task, models: &Models) -> Vec<String> {
         let _ = write!(after, " +{more}");
     }
     vec![task.name.clone(), does(&task.work, models), after]
-}
-
-fn does(work: &Work, models: &Models) -> String {
-    match work {
-        Work::CheckBronze => "nothing else runs when bronze is empty".into(),
-        Work::Silver => "bronze to silver: what is new, valid and not there yet".into(),
-        Work::Models(names) => names.iter().map(|name| model(name, models)).collect::<Vec<_>>().join("; "),
-        Work::Checks => "the models' tests".into(),
-        Work::Publish => "tested gold tables to PostgreSQL, in one transaction".into(),
-        Work::Checkpoint => "checkpoints of every table's log".into(),
-        Work::CleanLog => "deletes old log entries".into(),
-        Work::Compact => "small files of closed days into large ones".into(),
-        Work::Vacuum => "deletes files that no version needs any more".into(),
-        Work::RetainRealtime => "deletes old windows in realtime".into(),
-        Work::RetainOps => "deletes old runs and their log lines".into(),
-    }
-}
-
-fn model(name: &str, models: &Models) -> String {
-    match models.planned.iter().find(|planned| planned.model.name == name) {
-        Some(planned) => about(planned),
-        None => format!("gold.{name}: broken, see below"),
-    }
-}
-
-/// `gold.kpi_dau by day from gold.user_days, published as gold.daily_active_users`.
-pub(in crate::cli) fn about(planned: &Planned) -> String {
-    let how = match planned.model.materialize {
-        Materialize::ByDay => "by day",
-        Materialize::Rollup => "whole",
-    };
-    let published = planned.model.publish.as_ref().map_or_else(String::new, |table| format!(", published as gold.{table}"));
-    format!("{} {how} from {}{published}", planned.model.table(), planned.sources.join(", "))
 }

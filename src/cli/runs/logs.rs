@@ -9,6 +9,7 @@ use tributary_actors::serving::history::{self, LogLine};
 use super::super::desk::History;
 use super::super::output;
 use super::find;
+use crate::inspect::lines::text;
 
 /// Between two looks for new lines: soon enough for a person who watches.
 const LOOK: Duration = Duration::from_millis(250);
@@ -76,46 +77,13 @@ async fn check_task(history: &mut History, id: i64, task: &str) -> Result<()> {
 }
 
 fn print(lines: &[LogLine], json: bool) -> Result<()> {
-    let mut text = String::new();
+    let mut said = String::new();
     for line in lines {
-        text += &match json {
+        said += &match json {
             true => serde_json::to_string(line)?,
-            false => words(line),
+            false => text(line),
         };
-        text.push('\n');
+        said.push('\n');
     }
-    output::print(&text)
-}
-
-/// `22:41:03.120 info  silver: version 5: …`, so that what matters comes first and lines align.
-fn words(line: &LogLine) -> String {
-    let place = match (&line.task, line.attempt) {
-        (Some(task), Some(attempt)) if attempt > 1 => format!("{task}#{attempt}: "),
-        (Some(task), _) => format!("{task}: "),
-        (None, _) => String::new(),
-    };
-    format!("{} {:<5} {place}{}", line.at.format("%Y-%m-%d %H:%M:%S%.3f"), line.level, line.message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_says_when_how_grave_which_task_and_what() {
-        let mut line = LogLine {
-            id: 1,
-            run_id: 1,
-            task: Some("silver".into()),
-            attempt: Some(1),
-            at: chrono::DateTime::parse_from_rfc3339("2026-01-05T10:00:00.25Z").unwrap().to_utc(),
-            level: "info".into(),
-            message: "version 5".into(),
-        };
-        assert_eq!(words(&line), "2026-01-05 10:00:00.250 info  silver: version 5");
-        line.attempt = Some(2);
-        assert!(words(&line).contains("silver#2: "));
-        line.task = None;
-        assert!(words(&line).ends_with("info  version 5"));
-    }
+    output::print(&said)
 }

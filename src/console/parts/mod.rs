@@ -1,8 +1,11 @@
-//! What pages are made of: times, states, tables, buttons; charts in [`chart`].
+//! What pages are made of: times, states, tables, buttons; drawings in [`chart`], [`grid`], [`graph`] and [`gantt`].
 //!
 //! Pieces of HTML that say the same thing the same way on every page. They know nothing of stores.
 
 pub(crate) mod chart;
+pub(crate) mod gantt;
+pub(crate) mod graph;
+pub(crate) mod grid;
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, PreEscaped, html};
