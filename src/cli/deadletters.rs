@@ -6,18 +6,19 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde_json::json;
 use tributary_actors::lake::upkeep;
 use tributary_actors::repair::Stores;
-use tributary_actors::repair::letters::{Shown, Which, count, newest};
+use tributary_actors::repair::letters::Which;
 use tributary_actors::repair::replay::{Replayed, Request, Slices};
 use tributary_actors::serving;
-use tributary_core::batch::Status;
 
 use super::output;
 use super::session::Session;
 use super::{repair, when};
 use crate::acts::{self, Replay, Still, Who};
+use crate::inspect::letters::{self, Counted, clip};
+use crate::words;
 
 /// Look at records that are not valid; make those valid that a corrected declaration accepts
 #[derive(Debug, clap::Args)]
@@ -110,7 +111,7 @@ struct Flags {
 }
 
 fn status(text: &str) -> Result<String, String> {
-    let known: Vec<&str> = Status::ALL.iter().map(|s| s.as_str()).filter(|s| *s != Status::Ok.as_str()).collect();
+    let known: Vec<&str> = letters::statuses().collect();
     match known.contains(&text) {
         true => Ok(text.to_owned()),
         false => Err(format!("`{text}` is not a status of such records; there is {}", known.join(", "))),
@@ -153,61 +154,54 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
 }
 
 async fn list(stores: &[Stores], which: &Which, as_json: bool) -> Result<ExitCode> {
-    let (mut rows, mut entries) = (Vec::new(), Vec::new());
-    for at in stores {
-        for ((status, reason), count) in count(&at.table, which).await? {
-            let sample = &count.sample;
-            rows.push(vec![
-                at.stream.name.clone(),
-                status.clone(),
-                reason.clone(),
-                count.records.to_string(),
-                when::shown(count.oldest_us),
-                when::shown(sample.at_us),
-                format!("{}:{} {}", sample.partition, sample.offset, clip(sample.error.as_deref().unwrap_or_default(), 60)),
-            ]);
-            entries.push(json!({
-                "stream": at.stream.name, "status": status, "reason": reason, "records": count.records,
-                "oldest": count.oldest_us.map(|us| when::shown(Some(us))), "newest": letter_json(&at.stream.name, sample),
-            }));
-        }
-    }
+    let counts = letters::counts(stores, which).await?;
+    let row = |counted: &Counted| {
+        let sample = &counted.newest;
+        let error = clip(sample.error.as_deref().unwrap_or_default(), 60);
+        vec![
+            counted.stream.clone(),
+            counted.status.clone(),
+            counted.reason.clone(),
+            counted.records.to_string(),
+            counted.oldest.clone().unwrap_or_else(|| words::NOTHING.into()),
+            sample.at.clone().unwrap_or_else(|| words::NOTHING.into()),
+            format!("{}:{} {error}", sample.partition, sample.offset),
+        ]
+    };
     if as_json {
-        output::print_json(&entries)?;
-    } else if rows.is_empty() {
+        output::print_json(&json!(counts))?;
+    } else if counts.is_empty() {
         output::print("no such records\n")?;
     } else {
-        output::print(&output::table(&["STREAM", "STATUS", "REASON", "RECORDS", "OLDEST", "NEWEST", "NEWEST ONE"], rows))?;
+        let header = ["STREAM", "STATUS", "REASON", "RECORDS", "OLDEST", "NEWEST", "NEWEST ONE"];
+        output::print(&output::table(&header, counts.iter().map(row).collect()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn show(stores: &[Stores], which: &Which, most: usize, as_json: bool) -> Result<ExitCode> {
-    let (mut text, mut entries) = (String::new(), Vec::new());
-    for at in stores {
-        for letter in newest(&at.table, which, most).await? {
-            text += &format!(
-                "{} partition {} offset {} (incarnation {}) at {}\n  status   {}\n  error    {}\n  payload  {}\n\n",
-                at.stream.name,
-                letter.partition,
-                letter.offset,
-                letter.incarnation,
-                when::shown(letter.at_us),
-                letter.status,
-                letter.error.as_deref().unwrap_or("-"),
-                // Whatever a producer sent must not move a terminal's cursor.
-                letter.raw.as_deref().map_or("-".to_owned(), |raw| printable(&String::from_utf8_lossy(raw))),
-            );
-            entries.push(letter_json(&at.stream.name, &letter));
-        }
-    }
+    let samples = letters::samples(stores, which, most).await?;
     if as_json {
-        output::print_json(&entries)?;
-    } else {
-        output::print(if text.is_empty() { "no such records\n" } else { text.trim_end_matches('\n') })?;
-        if !text.is_empty() {
-            output::print("\n")?;
-        }
+        output::print_json(&json!(samples))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = String::new();
+    for letter in &samples {
+        text += &format!(
+            "{} partition {} offset {} (incarnation {}) at {}\n  status   {}\n  error    {}\n  payload  {}\n\n",
+            letter.stream,
+            letter.partition,
+            letter.offset,
+            letter.incarnation,
+            letter.at.as_deref().unwrap_or("-"),
+            letter.status,
+            letter.error.as_deref().unwrap_or("-"),
+            letter.text().as_deref().unwrap_or("-"),
+        );
+    }
+    output::print(if text.is_empty() { "no such records\n" } else { text.trim_end_matches('\n') })?;
+    if !text.is_empty() {
+        output::print("\n")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -248,27 +242,4 @@ fn told(replayed: &Replay) -> String {
         text += &format!("  {} lie beyond what the windows have counted: say it again later\n", replayed.beyond_the_windows);
     }
     text
-}
-
-fn letter_json(stream: &str, letter: &Shown) -> Value {
-    let payload = letter.raw.as_deref().map(std::str::from_utf8);
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    json!({
-        "stream": stream, "partition": letter.partition, "offset": letter.offset, "incarnation": letter.incarnation,
-        "at": letter.at_us.map(|us| when::shown(Some(us))), "status": letter.status, "error": letter.error,
-        "payload": payload.and_then(Result::ok),
-        "payload_hex": letter.raw.as_deref().filter(|_| payload.is_some_and(|p| p.is_err())).map(hex),
-    })
-}
-
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
-}
-
-fn clip(text: &str, most: usize) -> String {
-    let text = printable(text);
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
 }

@@ -11,8 +11,8 @@ use tributary_batch::models::Models;
 use tributary_core::model::{Materialize, Planned, Severity, Test};
 
 use super::session::Session;
-use super::tables::kind;
 use super::{desk, output};
+use crate::inspect::columns::kind;
 
 /// Gold models: check, show and document the SQL that makes them
 #[derive(Debug, clap::Args)]

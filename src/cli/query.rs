@@ -6,12 +6,10 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use futures::StreamExt;
-use tributary_actors::lake::snapshot::Snapshot;
 use tributary_batch::query::{Answer, tables};
 use tributary_batch::{Error, Local, Stored};
 use tributary_core::settings::unit::{Bytes, Kind, Time};
@@ -20,7 +18,8 @@ use super::desk;
 use super::output::Usage;
 use super::rows::{Format, Writer, is_gone};
 use super::session::Session;
-use crate::inspect::catalog::{Catalog, LAYERS};
+use crate::inspect::catalog::Catalog;
+use crate::inspect::query::{not_named, pin};
 use crate::words;
 
 /// Rows of a table on the screen: more of them are not read.
@@ -75,6 +74,9 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
     let engine = desk::engine(session, args.memory)?;
     desk::runtime()?.block_on(async {
         let named = tables(&args.sql).map_err(usage)?;
+        if let Some(table) = not_named(&named, &args.at) {
+            return Err(Usage(format!("--at names {table}, which the query does not")).into());
+        }
         let pinned = pin(&catalog, &named, &args.at).await?;
         let shown = Shown { output: args.output, out: args.out.as_deref(), limit: args.limit };
         let answered = tokio::time::timeout(args.timeout, ask(&engine, &args.sql, pinned, &shown)).await;
@@ -138,33 +140,6 @@ fn usage(error: Error) -> anyhow::Error {
         Error::Refused(words) => Usage(words).into(),
         Error::Failed(_) => error.into(),
     }
-}
-
-/// The named tables, each at one version. Without a name (SHOW TABLES, DESCRIBE) all of them.
-async fn pin(catalog: &Catalog, named: &[String], at: &[(String, u64)]) -> Result<Vec<Stored>> {
-    for (table, _) in at {
-        if !named.contains(table) {
-            return Err(Usage(format!("--at names {table}, which the query does not")).into());
-        }
-    }
-    if named.is_empty() {
-        return Ok(catalog.all().await?.iter().map(|(name, snapshot)| stored(name, snapshot)).collect());
-    }
-    let mut pinned = Vec::new();
-    // Gold before silver before bronze.
-    let layer = |name: &String| LAYERS.iter().position(|layer| name.starts_with(layer));
-    let mut named = named.to_vec();
-    named.sort_by_key(|name| std::cmp::Reverse(layer(name)));
-    for name in &named {
-        let version = at.iter().find(|(table, _)| table == name).map(|(_, version)| *version);
-        pinned.push(stored(name, &catalog.open(name, version).await?));
-    }
-    Ok(pinned)
-}
-
-/// A table for the engine.
-pub(super) fn stored(name: &str, snapshot: &Snapshot) -> Stored {
-    Stored { table: Arc::new(snapshot.pinned(name)), store: snapshot.store().object_store(None) }
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use tributary_actors::lake;
 use tributary_actors::repair::Stores;
 use tributary_actors::serving;
 use tributary_core::stream::Stream;
 
 use super::output::Usage;
 use super::session::Session;
+use crate::inspect::letters::stores;
 
 /// The stream of that name, or all.
 pub(super) fn streams(session: &Session, name: Option<&str>) -> Result<Vec<Stream>> {
@@ -26,16 +26,7 @@ pub(super) fn streams(session: &Session, name: Option<&str>) -> Result<Vec<Strea
 
 /// The stores of these streams. PostgreSQL is left alone, and may be unknown.
 pub(super) fn lakes(session: &Session, streams: Vec<Stream>) -> Result<Vec<Stores>> {
-    let settings = session.reachable();
-    let url = lake::lake_url(&settings.lake.url)?;
-    let stores = streams.into_iter().map(|stream| {
-        Ok(Stores {
-            table: lake::bronze(&url, &stream.name, settings.lake.options.clone())?,
-            stream: Arc::new(stream),
-            database_url: settings.serving.database_url.clone().unwrap_or_default(),
-        })
-    });
-    stores.collect()
+    stores(&session.reachable(), streams.into_iter().map(Arc::new))
 }
 
 /// The same with a PostgreSQL that has the tables of this program.

@@ -7,14 +7,14 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use arrow_array::{Array, RecordBatch};
-use arrow_cast::display::ArrayFormatter;
-use arrow_schema::{DataType, SchemaRef};
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::output;
+use crate::inspect::cells::{is_bare, texts};
 
 /// A cell of a table at most, where all columns fit; and where they do not.
 const CELL: [usize; 2] = [60, 24];
@@ -123,18 +123,6 @@ pub(crate) fn is_gone(error: &anyhow::Error) -> bool {
     io.into_iter().any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// Every cell as text; none: null.
-fn texts(batch: &RecordBatch) -> Result<Vec<Vec<Option<String>>>> {
-    let format = tributary_batch::query::text::format();
-    let columns = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &format));
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
-    let cell = |column: usize, row: usize| -> Result<Option<String>> {
-        let is_null = batch.column(column).is_null(row) || batch.column(column).data_type() == &DataType::Null;
-        Ok((!is_null).then(|| columns[column].value(row).try_to_string()).transpose()?)
-    };
-    (0..batch.num_rows()).map(|row| (0..columns.len()).map(|column| cell(column, row)).collect()).collect()
-}
-
 fn csv(cell: Option<&str>) -> String {
     match cell {
         None => String::new(),
@@ -165,16 +153,6 @@ fn json_rows(batch: &RecordBatch) -> Result<Vec<String>> {
         rows.push(row + "}");
     }
     Ok(rows)
-}
-
-/// Whether the text is JSON as it stands.
-fn is_bare(kind: &DataType, text: &str) -> bool {
-    match kind {
-        DataType::Boolean => true,
-        // NaN and the infinities have no number in JSON.
-        kind if kind.is_floating() => text.starts_with(|c: char| c.is_ascii_digit() || c == '-') && !text.contains("inf"),
-        kind => kind.is_integer() || kind.is_decimal(),
-    }
 }
 
 /// A table that fits the width, if there is one: cells are cut, then columns are left out from the end. Says how many were.

@@ -2,27 +2,21 @@
 
 mod describe;
 
-pub(super) use describe::kind;
-
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde_json::json;
 use tributary_actors::lake::history::{Event, history};
-use tributary_actors::lake::snapshot::Snapshot;
-use tributary_batch::Stored;
-use tributary_batch::models::read_folder;
-use tributary_core::model::Model;
-use tributary_core::table::{Pinned, date_text};
 
-use super::query::{Shown, ask, stored};
+use super::query::{Shown, ask};
 use super::rows::Format;
 use super::session::Session;
 use super::{desk, output};
 use crate::inspect::catalog::Catalog;
+use crate::inspect::query::{newest, stored};
+use crate::inspect::tables::{Listed, Version, front_matter};
 use crate::words;
 
 /// Delta tables: rows, files, versions, columns, history
@@ -87,21 +81,6 @@ enum Action {
     },
 }
 
-/// A table, as its newest version has it.
-#[derive(Debug, Serialize)]
-struct Listed {
-    table: String,
-    version: u64,
-    last_commit: Option<String>,
-    rows: u64,
-    files: usize,
-    bytes: u64,
-    first_day: Option<String>,
-    last_day: Option<String>,
-    days: usize,
-    hidden: bool,
-}
-
 pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
     let catalog = Catalog::of(&session.reachable())?;
     let runtime = desk::runtime()?;
@@ -122,16 +101,10 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The models as their files say, as far as they can be read: for lists, where planning would be too much.
-fn front_matter(session: &Session) -> Vec<Model> {
-    let files = read_folder(session.settings().batch.models_dir.as_ref()).unwrap_or_default();
-    files.iter().filter_map(|(file, text)| Model::parse(text, file).ok()).collect()
-}
-
 async fn list(session: &Session, catalog: &Catalog, all: bool, json: bool) -> Result<()> {
-    let models = front_matter(session);
+    let models = front_matter(session.settings());
     let hidden = |name: &str| models.iter().any(|model| model.hidden && model.table() == name);
-    let mut listed: Vec<Listed> = catalog.all().await?.iter().map(|(name, table)| listed(name, table, hidden(name))).collect();
+    let mut listed: Vec<Listed> = catalog.all().await?.iter().map(|(name, table)| Listed::new(name, table, hidden(name))).collect();
     if json {
         return output::print_json(&listed);
     }
@@ -151,52 +124,23 @@ async fn list(session: &Session, catalog: &Catalog, all: bool, json: bool) -> Re
     Ok(())
 }
 
-fn listed(name: &str, table: &Snapshot, hidden: bool) -> Listed {
-    let files = || table.files().values();
-    let mut days: Vec<i32> = files().filter_map(|file| file.date).collect();
-    days.sort_unstable();
-    days.dedup();
-    Listed {
-        table: name.to_owned(),
-        version: table.version(),
-        last_commit: words::from_millis(table.committed_ms()).map(words::rfc3339),
-        rows: files().filter_map(|file| file.rows).sum(),
-        files: table.files().len(),
-        bytes: files().map(|file| file.size).sum(),
-        first_day: days.first().map(|day| date_text(*day)),
-        last_day: days.last().map(|day| date_text(*day)),
-        days: days.len(),
-        hidden,
-    }
-}
-
 fn row(table: &Listed, now: DateTime<Utc>) -> Vec<String> {
-    let committed = table.last_commit.as_deref().and_then(|time| DateTime::parse_from_rfc3339(time).ok());
     vec![
         table.table.clone(),
         words::count(table.rows),
         words::count(table.files as u64),
         words::bytes(table.bytes),
         table.version.to_string(),
-        words::ago_or(committed.map(|time| time.to_utc()), now, "?"),
-        span(table),
+        words::ago_or(table.committed(), now, "?"),
+        table.span(),
     ]
-}
-
-/// `2026-11-01 to 2026-11-25 (25)`.
-fn span(table: &Listed) -> String {
-    match (&table.first_day, &table.last_day) {
-        (Some(first), Some(last)) if first == last => first.clone(),
-        (Some(first), Some(last)) => format!("{first} to {last} ({})", table.days),
-        _ => words::NOTHING.into(),
-    }
 }
 
 async fn show_history(catalog: &Catalog, table: &str, limit: usize, json: bool) -> Result<()> {
     let name = catalog.resolve(table).await?;
     let events = history(&catalog.store(&name)?, limit).await?;
     if json {
-        return output::print_json(&events.iter().map(event_json).collect::<Vec<_>>());
+        return output::print_json(&json!(events.into_iter().map(Version::from).collect::<Vec<_>>()));
     }
     let now = Utc::now();
     let header = ["VERSION", "WHEN", "OPERATION", "ROWS", "FILES", "BYTES", "BY"];
@@ -229,41 +173,6 @@ fn event_row(event: &Event, now: DateTime<Utc>) -> Vec<String> {
         signed(event.bytes_added, event.bytes_removed, words::bytes),
         event.engine.clone().unwrap_or_else(|| words::NOTHING.into()),
     ]
-}
-
-fn event_json(event: &Event) -> serde_json::Value {
-    serde_json::json!({
-        "version": event.version,
-        "committed_at": words::from_millis(event.committed_ms).map(words::rfc3339),
-        "operation": event.operation,
-        "parameters": event.parameters,
-        "engine": event.engine,
-        "rows_added": event.rows_added,
-        "files_added": event.files_added,
-        "bytes_added": event.bytes_added,
-        "files_removed": event.files_removed,
-        "bytes_removed": event.bytes_removed,
-        "changed_rows": event.changed_rows,
-        "redefined": event.redefined,
-        "txns": event.txns,
-    })
-}
-
-/// The newest rows of a table, and of its files no more than hold so many: a look at a big table is as quick as at a small one.
-fn newest(table: &Stored, limit: usize) -> (String, Stored) {
-    let name = &table.table.name;
-    if !table.table.by_date {
-        return (format!("SELECT * FROM {name} LIMIT {limit}"), table.clone());
-    }
-    let mut days = table.table.days();
-    let rows_of = |days: &[i32]| table.table.only_days(days).rows();
-    let mut from = days.len().saturating_sub(1);
-    while from > 0 && rows_of(days.get(from..).unwrap_or_default()) < limit as u64 {
-        from -= 1;
-    }
-    days.drain(..from);
-    let pinned: Pinned = table.table.only_days(&days);
-    (format!("SELECT * FROM {name} ORDER BY event_date DESC LIMIT {limit}"), Stored { table: Arc::new(pinned), ..table.clone() })
 }
 
 #[cfg(test)]

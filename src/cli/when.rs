@@ -1,6 +1,8 @@
 //! How a person writes a moment: with an offset or without one (then it is UTC), to the second, the minute or the day.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+
+pub(super) use crate::inspect::letters::time as shown;
 
 /// `2026-01-05T10:07:30Z`, `2026-01-05T10:07`, `2026-01-05`.
 pub(super) fn moment(text: &str) -> Result<DateTime<Utc>, String> {
@@ -16,11 +18,6 @@ pub(super) fn moment(text: &str) -> Result<DateTime<Utc>, String> {
     })
 }
 
-/// A moment as it is shown; a dash for none.
-pub(super) fn shown(micros: Option<i64>) -> String {
-    micros.and_then(DateTime::from_timestamp_micros).map_or("-".to_owned(), |t| t.to_rfc3339_opts(SecondsFormat::AutoSi, true))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,6 +28,5 @@ mod tests {
         assert_eq!(moment("2026-01-05T10:07"), moment("2026-01-05T12:07:00+02:00"));
         assert_eq!(moment("2026-01-05 10:07Z"), moment("2026-01-05T10:07:00"));
         assert!(moment("yesterday").is_err() && moment("10:07").is_err());
-        assert_eq!(shown(moment("2026-01-05T10:07").ok().map(|t| t.timestamp_micros())), "2026-01-05T10:07:00Z");
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Asked {
     pub(crate) shared: Arc<Shared>,
     /// Who asks.
     pub(crate) person: String,
+    /// A page that somebody watches: only its live parts are sent, so that the others need not be made.
+    pub(crate) is_live: bool,
     names: HashMap<String, String>,
     words: HashMap<String, String>,
 }
@@ -33,6 +35,7 @@ impl Asked {
         Ok(Self {
             shared: Arc::clone(shared),
             person: guard::person(request),
+            is_live: request.path().starts_with("/live/"),
             names,
             words: words.into_inner().into_iter().filter(|(_, word)| !word.is_empty()).collect(),
         })

@@ -7,7 +7,8 @@
 //! - [`shell`]: the frame of a page. [`live`]: what changes of it. [`assets`]: styles and scripts. [`parts`]: what pages are made of.
 //! - [`doing`]: what may be done to jobs and runs.
 //! - [`pages`]: one file per page. [`api`]: the same for programs, with its own description.
-//! - [`flow`]: how fast records move. [`lake_view`]: the tables of the lake, kept.
+//! - [`flow`]: how fast records move. [`lake_view`]: the tables of the lake, kept. [`kept`]: other answers, kept. [`rows`]: rows of tables
+//!   and records that are not valid, read within bounds. [`letters`]: which of those somebody means.
 //! - [`probes`]: for machines.
 //!
 //! Pages work without scripts: each is whole when it comes, and each action is a form. A page and a call of the API that do the same call
@@ -20,12 +21,15 @@ mod doing;
 mod failure;
 mod flow;
 mod guard;
+mod kept;
+mod letters;
 mod lake_view;
 mod live;
 mod pages;
 mod parts;
 mod probes;
 mod routes;
+mod rows;
 pub(crate) mod shared;
 mod shell;
 
@@ -85,5 +89,38 @@ async fn watch(shared: Data<Shared>) {
     loop {
         looks.tick().await;
         shared.flow.look(&shared.made.boards);
+    }
+}
+
+/// Text as a part of an address.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// A word of a command as a shell takes it.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_in_an_address_is_the_same_text_when_it_is_read() {
+        assert_eq!(encoded("SELECT 'a&b' + 1"), "SELECT%20%27a%26b%27%20%2B%201");
+    }
+
+    #[test]
+    fn a_command_that_is_copied_is_one_word_where_it_should_be() {
+        assert_eq!(shell_word("user_events"), "user_events");
+        assert_eq!(shell_word("$(rm -rf ~)"), "'$(rm -rf ~)'");
+        assert_eq!(shell_word("it's"), "'it'\\''s'");
+        assert_eq!(shell_word(""), "''");
     }
 }

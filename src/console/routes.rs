@@ -51,6 +51,12 @@ pub(super) fn all(config: &mut ServiceConfig) {
     form(config, "/runs/{run}/retry", Kind::Acts, pages::run::retry);
     page(config, "/runs/{run}/logs", pages::logs::page);
     config.route("/runs/{run}/logs.txt", web::get().to(pages::logs::download));
+    page(config, "/tables", pages::tables::page);
+    page(config, "/tables/{table}", pages::table::page);
+    page(config, "/query", pages::query::page);
+    form(config, "/query", Kind::Asks, pages::query::run);
+    page(config, "/deadletters", pages::deadletters::page);
+    form(config, "/deadletters/replay", Kind::Asks, pages::deadletters::act);
     page(config, "/settings", pages::settings::page);
     page(config, "/activity", pages::activity::page);
     api::routes(config);

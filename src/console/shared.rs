@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tributary_actors::batch_coordinator::leader::{Jobs, ReadJobs};
 use tributary_actors::board::Board;
+use tributary_actors::lake::history::history;
 use tributary_actors::serving;
 use tributary_batch::Local;
 use tributary_batch::models::Models;
@@ -25,10 +26,14 @@ use tributary_core::stream::Stream;
 use super::failure::Failure;
 use super::flow::Flow;
 use super::guard::{self, Pace};
+use super::kept::Kept;
 use super::lake_view::{LakeView, Seen};
+use super::rows::Counts;
 use crate::doctor::{Patient, Report, examine};
 use crate::embedded::run_file::RunFile;
 use crate::inspect::catalog::{Catalog, no_table};
+use crate::inspect::query::Rows;
+use crate::inspect::tables::Version;
 
 /// Connections to PostgreSQL: enough for a page, a live stream and an action at once.
 const CONNECTIONS: u32 = 4;
@@ -44,6 +49,13 @@ const WATCHERS: usize = 48;
 const MODELS_FOR: Duration = Duration::from_secs(5);
 /// The doctor comes again after this long.
 const REPORT_FOR: Duration = Duration::from_secs(30);
+/// Previews that are kept: each has a MiB at most.
+const PREVIEWS: usize = 16;
+/// Counts of records that are not valid, by what somebody asked for; and for how long.
+const COUNTS: usize = 32;
+const COUNTS_FOR: Duration = Duration::from_secs(10);
+/// Histories of tables that are kept.
+const PASTS: usize = 32;
 
 /// What the console is made of.
 pub(crate) struct Made {
@@ -79,6 +91,12 @@ pub(crate) struct Shared {
     pub(crate) pace: Pace,
     /// Live pages that are open.
     pub(crate) watchers: Arc<Semaphore>,
+    /// Previews, by table and version: they do not change.
+    pub(crate) previews: Kept<Rows>,
+    /// How many records are not valid.
+    pub(crate) letters: Kept<Counts>,
+    /// What happened to tables, by table and version.
+    pub(crate) pasts: Kept<Vec<Version>>,
     pool: Option<PgPool>,
     runtime: Runtime,
     heavy: Semaphore,
@@ -102,6 +120,9 @@ impl Shared {
             pace: Pace::default(),
             watchers: Arc::new(Semaphore::new(WATCHERS)),
             token: made.settings.console.token.as_deref().map(guard::digest),
+            previews: Kept::new(PREVIEWS, None),
+            letters: Kept::new(COUNTS, Some(COUNTS_FOR)),
+            pasts: Kept::new(PASTS, None),
             pool: pool.transpose()?,
             runtime,
             heavy: Semaphore::new(HEAVY),
@@ -148,6 +169,17 @@ impl Shared {
             [one] => Ok(one.clone()),
             _ => Err(no_table(written, &tables.iter().map(|table| table.name.clone()).collect::<Vec<_>>()).into()),
         }
+    }
+
+    /// The newest versions of a table, at most so many.
+    pub(crate) async fn past(&self, seen: &Seen, most: usize) -> Result<Arc<Vec<Version>>> {
+        let snapshot = Arc::clone(&seen.snapshot);
+        let key = format!("{} {} {most}", snapshot.id(), snapshot.version());
+        let read = self.away(async move {
+            let events = history(snapshot.store(), most).await?;
+            Ok(events.into_iter().map(Version::from).collect())
+        });
+        self.pasts.or(&key, read).await
     }
 
     /// Waits for a turn at what takes a core.

@@ -3,6 +3,7 @@
 //! A page is a list of parts. Those that are live are sent again when they change ([`live`](super::live)); forms are in the others, so that
 //! nobody's half-typed words vanish. Everything that comes from outside is escaped where it is written.
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse};
 use maud::{DOCTYPE, Markup, html};
@@ -26,6 +27,8 @@ pub(crate) struct Page {
     pub(crate) charts: bool,
     /// What is on it, in order.
     pub(crate) parts: Vec<Part>,
+    /// What HTTP calls it: a form that came back with a mistake is a page, and no success.
+    pub(crate) status: StatusCode,
 }
 
 /// A part of a page.
@@ -41,7 +44,7 @@ pub(crate) struct Part {
 impl Page {
     /// With nothing on it yet.
     pub(crate) fn new(name: &'static str, title: impl Into<String>, section: &'static str) -> Self {
-        Self { name, title: title.into(), section, way: Vec::new(), command: None, charts: false, parts: Vec::new() }
+        Self { name, title: title.into(), section, way: Vec::new(), command: None, charts: false, parts: Vec::new(), status: StatusCode::OK }
     }
 
     /// Below another page.
@@ -70,7 +73,7 @@ impl Page {
 
     /// As a browser gets it.
     pub(crate) fn answer(&self, request: &HttpRequest) -> HttpResponse {
-        HttpResponse::Ok().content_type(ContentType::html()).body(frame(self, Some(request)).into_string())
+        HttpResponse::build(self.status).content_type(ContentType::html()).body(frame(self, Some(request)).into_string())
     }
 }
 

@@ -4,8 +4,10 @@
 //! Needs no leader and holds no lock; what it says is of the moment at which it looked.
 //!
 //! - [`jobs`], [`runs`]: what there is to run, and how it went.
+//! - [`catalog`]: the tables of the lake. [`tables`], [`entries`], [`columns`], [`files`]: how much is in them, and what it means.
+//! - [`query`], [`cells`]: rows of them. [`letters`]: records that are not valid.
 //! - [`grid`]: the newest runs of a job with their tasks. [`lines`]: what a run said.
-//! - [`plan`]: what a run is made of. [`catalog`]: the tables of the lake.
+//! - [`plan`]: what a run is made of.
 //! - [`behind`]: what each table has not taken over yet of what it is made from.
 //! - [`forecast`]: what a run would do now.
 //! - [`estimate`]: how much a backfill reads, and how long it may take.
@@ -16,12 +18,19 @@
 pub(crate) mod actions;
 pub(crate) mod behind;
 pub(crate) mod catalog;
+pub(crate) mod cells;
+pub(crate) mod columns;
+pub(crate) mod entries;
 pub(crate) mod estimate;
+pub(crate) mod files;
 pub(crate) mod forecast;
 pub(crate) mod grid;
 pub(crate) mod jobs;
 pub(crate) mod leader;
+pub(crate) mod letters;
+pub(crate) mod query;
 pub(crate) mod lines;
 pub(crate) mod plan;
 pub(crate) mod runs;
+pub(crate) mod tables;
 pub(crate) mod why;

@@ -5,11 +5,14 @@
 //!
 //! Failures are `application/problem+json`. A body is JSON and says so, which no page of another site can do unasked.
 
+mod deadletters;
 mod jobs;
 mod look;
 mod openapi;
 mod operation;
+mod query;
 mod runs;
+mod tables;
 
 use actix_web::web::ServiceConfig;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -25,6 +28,9 @@ fn operations() -> Vec<Operation> {
     let mut all = look::operations();
     all.extend(jobs::operations());
     all.extend(runs::operations());
+    all.extend(tables::operations());
+    all.extend(query::operations());
+    all.extend(deadletters::operations());
     all.sort_by_key(|operation| operation.path);
     all
 }
