@@ -145,7 +145,7 @@ pub(super) fn lines(lines: &[LogLine]) -> Markup {
 pub(crate) async fn download(request: HttpRequest, shared: Data<Shared>) -> HttpResponse {
     match text(&request, &shared).await {
         Ok(answer) => answer,
-        Err(error) => said(&request, &Failure::of(error)),
+        Err(error) => said(request.path(), &Failure::of(error)),
     }
 }
 
