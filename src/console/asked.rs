@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Query};
+use percent_encoding::percent_decode_str;
 
 use super::failure::Failure;
 use super::guard;
@@ -28,8 +29,12 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn of(request: &HttpRequest, shared: &Data<Shared>) -> Result<Self, Failure> {
-        let names = request.match_info().load::<HashMap<String, String>>();
-        let names = names.map_err(|_| Failure::not_found("the address cannot be read"))?;
+        let name = |(name, written): (&str, &str)| {
+            // Routing leaves `%2F` and the like as they are written.
+            let decoded = percent_decode_str(written).decode_utf8().map_err(|_| Failure::not_found("the address is not UTF-8"))?;
+            Ok((name.to_owned(), decoded.into_owned()))
+        };
+        let names = request.match_info().iter().map(name).collect::<Result<HashMap<_, _>, Failure>>()?;
         let words = Query::<HashMap<String, String>>::from_query(request.query_string());
         let words = words.map_err(|error| Failure::wrong(format!("the query of this address cannot be read: {error}")))?;
         Ok(Self {

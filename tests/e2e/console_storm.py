@@ -26,6 +26,7 @@ WORDS = ["", "0", "1", "2", "-1", "17", "9223372036854775807", "1e9", "true", "n
          "SELECT 1", "SELECT * FROM gold.kpi_dau", "DROP TABLE x", "SELECT"]
 KEYS = ["job", "state", "before", "limit", "task", "attempt", "level", "q", "after", "version", "stream", "status", "reason", "sql", "at", "days", "from", "to",
         "force", "dry_run", "confirm", "from_task", "x"]
+STRANGE = [chr(c) for c in (*range(1, 0x300), 0x202E, 0x1F4A7)]
 ACTIONS = ("/run", "/pause", "/resume", "/backfill", "/cancel", "/retry", "/replay")
 HEADERS = {"Accept": ["*/*", "text/html", "application/json", "text/event-stream", ""], "Accept-Encoding": ["gzip", "br, zstd", "x", ""], "Range": ["bytes=0-10", "x"],
            "If-None-Match": ["*", "\"x\""], "If-Modified-Since": ["Thu, 01 Jan 1970 00:00:00 GMT"], "Content-Type": [FORM, JSON, "text/plain", "x/y; charset=klingon", ""],
@@ -42,7 +43,7 @@ class Dice:
 
     def word(self):
         if self.random.random() < 0.1:
-            return "".join(chr(self.random.choice([*range(1, 0x300), 0x202E, 0x1F4A7])) for _ in range(self.random.randint(1, 40)))
+            return "".join(self.random.choice(STRANGE) for _ in range(self.random.randint(1, 40)))
         return self.random.choice(WORDS)
 
     def path(self):

@@ -35,7 +35,7 @@
       const plot = new uPlot({
         width: box.clientWidth || 300, height: 180, cursor: { points: { size: 6 } }, legend: { show: false },
         scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
-        axes: [{ ...axis, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })) },
+        axes: [{ ...axis, space: 70, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })) },
           { ...axis, size: 52, values: (_, ticks) => ticks.map(short) }],
         series: [{}, ...series.map((line, at) => ({ label: line.name, stroke: colour(`--series-${at % 8 + 1}`), width: 2, points: { show: false } }))],
         hooks: { setCursor: [(u) => legend(figure, u)] },
@@ -64,9 +64,11 @@
   function morph(from, to) {
     if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName) { from.replaceWith(to.cloneNode(true)); return; }
     if (from.nodeType !== Node.ELEMENT_NODE) { if (from.nodeValue !== to.nodeValue) from.nodeValue = to.nodeValue; return; }
-    for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+    // A chart that is drawn says so in its class, which is its own affair.
+    const drawn = (name) => name === "class" && from.dataset?.chart;
+    for (const { name, value } of [...to.attributes]) if (from.getAttribute(name) !== value && !drawn(name)) from.setAttribute(name, value);
     for (const { name } of [...from.attributes]) {
-      if (!to.hasAttribute(name) && !(name === "open" || (name === "class" && from.dataset.chart))) from.removeAttribute(name);
+      if (!to.hasAttribute(name) && name !== "open" && !drawn(name)) from.removeAttribute(name);
     }
     if (from.dataset?.chart) { draw(from); return; }
     const [has, wants] = [[...from.childNodes], [...to.childNodes]];

@@ -44,7 +44,7 @@ pub(super) async fn draw(shared: &Shared) -> Result<Markup> {
         streams.push(of_stream(shared, stream, board.as_ref(), bronze, silver, now));
     }
     let gold = of_gold(shared, &tables, published.as_deref(), now).await?;
-    Ok(html! { div.flows { @for stream in &streams { (stream) } (gold) } })
+    Ok(html! { div.flows { div.streams { @for stream in &streams { (stream) } } (gold) } })
 }
 
 fn of_stream(

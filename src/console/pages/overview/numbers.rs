@@ -32,7 +32,8 @@ pub(super) async fn tiles(shared: &Shared) -> Result<Markup> {
     let models = shared.models().await?;
     let by_day = |planned: &&std::sync::Arc<Planned>| planned.model.key.iter().any(|column| column == DATE_COLUMN);
     let published: Vec<_> = models.planned.iter().filter(|p| p.model.publish.is_some()).filter(by_day).cloned().collect();
-    let mut cards = Vec::new();
+    let (mut tiles, mut lists) = (Vec::new(), Vec::new());
+    let mut shown = BTreeSet::new();
     for planned in published {
         let Some(table) = planned.model.publish.clone() else { continue };
         let one_a_day = planned.model.key.len() == 1;
@@ -44,17 +45,23 @@ pub(super) async fn tiles(shared: &Shared) -> Result<Markup> {
             Err(error) if error.is::<super::super::super::failure::Failure>() => return Err(error),
             Err(_) => Vec::new(),
         };
-        if !rows.is_empty() {
-            cards.push(if one_a_day { values(&planned, &rows) } else { list(&planned, &rows) });
+        match (rows.is_empty(), one_a_day) {
+            (true, _) => {}
+            (false, true) => tiles.push(values(&planned, &rows, &mut shown)),
+            (false, false) => lists.push(list(&planned, &rows)),
         }
     }
-    Ok(match cards.is_empty() {
+    Ok(match tiles.is_empty() && lists.is_empty() {
         true => empty(
             "No day yet",
             "The newest numbers of every published table appear here after the first run of the batch job, within a minute of the first event.",
             Some("tributary run lakehouse_bronze_to_gold --wait"),
         ),
-        false => html! { h2 { "Newest day" } div.tiles { @for card in &cards { (card) } } },
+        false => html! {
+            h2 { "Newest day" }
+            div.tiles { @for tile in &tiles { (tile) } }
+            div.lists { @for list in &lists { (list) } }
+        },
     })
 }
 
@@ -68,10 +75,13 @@ fn numbers<'r>(planned: &Planned, row: &'r Map<String, Value>) -> Vec<(&'r str, 
     columns.filter_map(|(name, value)| Some((name.as_str(), value.as_f64()?))).collect()
 }
 
-fn values(planned: &Planned, newest_first: &[Map<String, Value>]) -> Markup {
+/// A tile for each number; what another table has said by the same name is not said again.
+fn values(planned: &Planned, newest_first: &[Map<String, Value>], shown: &mut BTreeSet<String>) -> Markup {
     let Some(newest) = newest_first.first() else { return html! {} };
+    let mut own = numbers(planned, newest);
+    own.retain(|(name, _)| shown.insert((*name).to_owned()));
     html! {
-        @for (name, value) in numbers(planned, newest) {
+        @for (name, value) in own {
             @let course: Vec<f64> = newest_first.iter().rev().filter_map(|row| row.get(name)?.as_f64()).collect();
             a.tile href={ "/tables/" (planned.model.table()) } {
                 span.name { (name.replace('_', " ")) }
