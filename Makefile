@@ -18,7 +18,7 @@ ARGS    ?=
 
 export TRIBUTARY_BIN ?= $(abspath $(BIN))
 
-.PHONY: help setup setup-tests build up status audit test test-rust test-e2e test-rules test-image lint lint-deploy fmt bench chaos batch-chaos outage mutants conformance dashboards alerts topology docs clean reset
+.PHONY: help setup setup-tests build up status audit test test-rust test-e2e test-rules test-image lint lint-deploy fmt bench chaos batch-chaos outage mutants conformance dashboards alerts topology console docs docs-check clean reset
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,12 @@ alerts: build setup-tests ## Ten minutes of outages and bad records: the right a
 
 topology: build setup-tests ## The topology of docker-compose.yml as processes, without Docker, and every documented command against it
 	@$(TOOLED) python tests/e2e/topology.py $(ARGS)
+
+console: build setup-tests ## The console: every page and action in a real browser, then every attack on it
+	@$(TOOLED) python tests/e2e/console.py $(ARGS)
+
+docs-check: build setup-tests ## Run every command and query of README and docs on a platform of its own, and follow every link
+	@$(TOOLED) python tests/e2e/docs.py $(ARGS)
 
 mutants: ## Break the code on purpose; a test must notice
 	@scripts/mutants.sh $(ARGS)

@@ -135,7 +135,7 @@ mod tests {
 
     fn check(name: &'static str, group: Group, state: State, fix: Option<&str>) -> Check {
         let found = format!("{name} was found");
-        Check { name, group, state, found, fix: fix.map(Into::into), docs: fix.map(|_| "docs/RUN.md#x"), took_ms: 3 }
+        Check { name, group, state, found, fix: fix.map(Into::into), docs: fix.map(|_| "docs/RUN.md#settings"), took_ms: 3 }
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
             check("topics", Group::Kafka, State::Bad, Some("make them")),
             check("place", Group::Lake, State::Skipped, None),
         ]);
-        let expected = "Kafka\n✓ answers  answers was found\n✗ topics   topics was found\n           → make them  (docs/RUN.md#x)\n\n\
+        let expected = "Kafka\n✓ answers  answers was found\n✗ topics   topics was found\n           → make them  (docs/RUN.md#settings)\n\n\
                         Lake\n- place    SKIPPED: place was found\n\n1 bad, 0 to know of (3 looked at, 1 skipped)\n";
         assert_eq!(text(&report, false), expected);
         assert!(text(&report, true).contains("\u{1b}[31m✗\u{1b}[0m"));

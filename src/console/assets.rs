@@ -51,6 +51,6 @@ pub(crate) async fn serve(request: HttpRequest, _name: Path<String>) -> HttpResp
             .insert_header(("Cache-Control", "public, max-age=31536000, immutable"))
             .content_type(asset.kind)
             .body(asset.bytes),
-        None => said(&request, &Failure::not_found("there is no such file; the page that names it is of an older version")),
+        None => said(request.path(), &Failure::not_found("there is no such file; the page that names it is of an older version")),
     }
 }

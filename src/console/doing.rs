@@ -13,7 +13,7 @@ use tributary_actors::serving::history::Params;
 use tributary_core::job::Job;
 
 use super::asked::Asked;
-use super::failure::Failure;
+use super::failure::{Failure, without_nul};
 use super::shared::Shared;
 use crate::acts::jobs::Paused;
 use crate::acts::runs::{Cancelled, Retried};
@@ -118,6 +118,7 @@ pub(crate) async fn cancel(asked: &Asked, via: Via, run: i64) -> Result<Cancelle
 
 /// Asks for a run again.
 pub(crate) async fn retry(asked: &Asked, via: Via, run: i64, from_task: Option<String>) -> Result<Retried> {
+    without_nul(from_task.as_deref())?;
     let who = who(asked, via)?;
     asked
         .shared

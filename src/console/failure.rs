@@ -106,6 +106,14 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
+/// Refuses a word with a NUL, which PostgreSQL takes in no text: else it would seem to be away.
+pub(crate) fn without_nul(word: Option<&str>) -> Result<(), Failure> {
+    match word {
+        Some(word) if word.contains('\0') => Err(Failure::wrong("a NUL is no letter")),
+        _ => Ok(()),
+    }
+}
+
 /// What a handler of the API may end with.
 #[derive(Debug)]
 pub(crate) struct Problem(pub(crate) Failure);
@@ -145,6 +153,8 @@ mod tests {
         assert_eq!(of(Refused::conflict("it is over").into()), 409);
         assert_eq!(of(Refused::no_run(7).into()), 404);
         assert_eq!(of(anyhow::Error::from(Refused::wrong("days")).context("asking")), 400);
+        assert_eq!(without_nul(Some("a\0b")).unwrap_err().status, 400);
+        assert!(without_nul(Some("a b")).is_ok() && without_nul(None).is_ok());
         assert_eq!(of(anyhow::anyhow!("the disk is gone")), 503);
     }
 }

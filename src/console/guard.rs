@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
@@ -66,18 +67,26 @@ pub(crate) async fn guard(request: ServiceRequest, next: Next<BoxBody>) -> Resul
         Ok(()) => None,
         Err(refused) => Some(refused),
     };
-    let http = request.request().clone();
+    // The request itself must not be held here: routing wants it for itself.
+    let path = request.path().to_owned();
     let mut answer = match refused {
-        Some(failure) => request.into_response(said(&http, &failure)),
+        Some(failure) => request.into_response(said(&path, &failure)),
         None => match tokio::time::timeout(LONGEST, next.call(request)).await {
             Ok(answer) => answer?,
             Err(_) => {
                 let late = Failure::late(format!("this took longer than {} s and was given up", LONGEST.as_secs()));
-                ServiceResponse::new(http.clone(), said(&http, &late))
+                let mut answer = said(&path, &late);
+                protect(answer.headers_mut());
+                return Err(InternalError::from_response(late, answer).into());
             }
         },
     };
-    let headers = answer.headers_mut();
+    protect(answer.headers_mut());
+    Ok(answer)
+}
+
+/// What every answer says to the browser.
+fn protect(headers: &mut header::HeaderMap) {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -89,14 +98,13 @@ pub(crate) async fn guard(request: ServiceRequest, next: Next<BoxBody>) -> Resul
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    Ok(answer)
 }
 
 /// A failure in the form that whoever asked can read.
-pub(crate) fn said(request: &HttpRequest, failure: &Failure) -> HttpResponse {
-    let mut answer = match request.path().starts_with("/api/") {
+pub(crate) fn said(path: &str, failure: &Failure) -> HttpResponse {
+    let mut answer = match path.starts_with("/api/") {
         true => failure.problem(),
-        false => shell::failure(request, failure),
+        false => shell::failure(path, failure),
     };
     if failure.status == StatusCode::UNAUTHORIZED {
         let challenge =

@@ -71,11 +71,11 @@ where
 {
     let once = move |request: HttpRequest, shared: Data<Shared>| async move {
         let shown = async { anyhow::Ok(show(Asked::of(&request, &shared)?).await?.answer(&request)) };
-        shown.await.unwrap_or_else(|error| said(&request, &Failure::of(error)))
+        shown.await.unwrap_or_else(|error| said(request.path(), &Failure::of(error)))
     };
     let on = move |request: HttpRequest, shared: Data<Shared>| async move {
         let begun = Asked::of(&request, &shared).and_then(|asked| live::stream(asked, show));
-        begun.unwrap_or_else(|failure| said(&request, &failure))
+        begun.unwrap_or_else(|failure| said(request.path(), &failure))
     };
     config.route(address, web::get().to(once)).route(address, web::head().to(once));
     config.route(&format!("/live{address}"), web::get().to(on));
@@ -99,12 +99,12 @@ where
         match acted.await {
             Ok(Done::See(address)) => HttpResponse::SeeOther().insert_header((LOCATION, address)).finish(),
             Ok(Done::Read(page)) => page.answer(&request),
-            Err(error) => said(&request, &Failure::of(error)),
+            Err(error) => said(request.path(), &Failure::of(error)),
         }
     };
     config.route(address, web::post().to(once));
 }
 
 async fn nowhere(request: HttpRequest) -> HttpResponse {
-    said(&request, &Failure::not_found(format!("nothing is at {}", request.path())))
+    said(request.path(), &Failure::not_found(format!("nothing is at {}", request.path())))
 }

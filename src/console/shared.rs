@@ -16,7 +16,6 @@ use tributary_actors::batch_coordinator::leader::{Jobs, ReadJobs};
 use tributary_actors::board::Board;
 use tributary_actors::lake::history::history;
 use tributary_actors::serving;
-use tributary_actors::telemetry::Metrics;
 use tributary_batch::Local;
 use tributary_batch::models::Models;
 use tributary_core::job::Job;
@@ -70,8 +69,6 @@ pub(crate) struct Made {
     pub(crate) streams: Vec<Arc<Stream>>,
     /// What their supervisors show; none of a process that reads no stream.
     pub(crate) boards: Vec<Board>,
-    /// Everything that is counted.
-    pub(crate) metrics: Arc<Metrics>,
     /// Where the jobs come from.
     pub(crate) jobs: ReadJobs,
     /// Reads tables and plans models.

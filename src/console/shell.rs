@@ -168,7 +168,7 @@ pub(crate) fn said_by(command: &str) -> Markup {
 }
 
 /// The page that says why there is no page.
-pub(crate) fn failure(request: &HttpRequest, failure: &Failure) -> HttpResponse {
+pub(crate) fn failure(path: &str, failure: &Failure) -> HttpResponse {
     let title = match failure.status.as_u16() {
         400 | 413 | 422 => "This cannot be meant",
         401 => "Who is there?",
@@ -188,7 +188,7 @@ pub(crate) fn failure(request: &HttpRequest, failure: &Failure) -> HttpResponse 
                 @if failure.status.is_server_error() {
                     p { "What to look at: " a href="/health" { "Health" } ", or " code.command data-copy { "tributary doctor" } }
                 }
-                p { a.button href=(request.path()) { "Try again" } " " a.button href="/" { "Overview" } }
+                p { a.button href=(path) { "Try again" } " " a.button href="/" { "Overview" } }
             }
         },
     );

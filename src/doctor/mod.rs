@@ -284,8 +284,8 @@ mod tests {
 
     #[test]
     fn a_finding_is_one_line_and_names_documents_only_when_something_is_wrong() {
-        let check = Finding::bad("a\n  b", "c\nd").docs("docs/RUN.md#x").into_check(Group::Up, "x", Duration::ZERO);
-        assert_eq!((check.found.as_str(), check.fix.as_deref(), check.docs), ("a b", Some("c d"), Some("docs/RUN.md#x")));
-        assert_eq!(Finding::ok("a").docs("docs/RUN.md#x").docs, None);
+        let check = Finding::bad("a\n  b", "c\nd").docs("docs/RUN.md#settings").into_check(Group::Up, "x", Duration::ZERO);
+        assert_eq!((check.found.as_str(), check.fix.as_deref(), check.docs), ("a b", Some("c d"), Some("docs/RUN.md#settings")));
+        assert_eq!(Finding::ok("a").docs("docs/RUN.md#settings").docs, None);
     }
 }

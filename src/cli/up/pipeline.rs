@@ -73,7 +73,6 @@ pub(crate) fn run(
             data_dir: parts.data_dir.clone(),
             streams: streams.clone(),
             boards: boards.clone(),
-            metrics: Arc::clone(&metrics),
             jobs,
             engine: Arc::new(engine),
             grafana: doctor::grafana(),

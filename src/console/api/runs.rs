@@ -7,7 +7,7 @@ use tributary_actors::serving::history::{self, LogLine, Run, RunState};
 
 use super::super::asked::Asked;
 use super::super::doing;
-use super::super::failure::Failure;
+use super::super::failure::{Failure, without_nul};
 use super::operation::{Nothing, Operation, get, post};
 use crate::acts::Via;
 use crate::acts::runs::{Cancelled, Retried};
@@ -50,6 +50,7 @@ async fn list(asked: Asked, which: WhichRuns) -> Result<Vec<Run>> {
         let known: Vec<&str> = RunState::ALL.iter().map(|state| state.as_str()).collect();
         word.parse::<RunState>().map_err(|_| Failure::wrong(format!("`{word}` is no state; a run is {}", known.join(", "))))
     };
+    without_nul(which.job.as_deref())?;
     let states = which.state.as_deref().map(parse).transpose()?.into_iter().collect();
     // A job whose file is gone has runs all the same.
     let job = which.job.map(|name| asked.shared.job(&name).map_or(name, |job| job.name));
@@ -84,6 +85,8 @@ struct WhichLines {
 
 async fn logs(asked: Asked, which: WhichLines) -> Result<Vec<LogLine>> {
     let id = asked.number("run")?;
+    without_nul(which.task.as_deref())?;
+    without_nul(which.q.as_deref())?;
     let wanted = Wanted { task: which.task, attempt: which.attempt, level: which.level, words: which.q };
     let (after, limit) = (which.after.unwrap_or(0), which.limit.unwrap_or(1_000).clamp(1, MOST_LINES));
     let found = asked.shared.ask(move |connection| {

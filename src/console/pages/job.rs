@@ -17,8 +17,8 @@ pub(crate) use self::act::{backfill, pause, resume, run};
 use super::super::asked::Asked;
 use super::super::doing::{only_shows, plan};
 use super::super::parts::chart::{Chart, Line, chart};
-use super::super::parts::{ago, ago_or, empty, facts, lines, state, text};
-use super::super::shell::Page;
+use super::super::parts::{ago, ago_or, call, empty, facts, lines, state, text};
+use super::super::shell::{Page, said_by};
 use super::jobs::{next, paused_by, schedule, toggle};
 use crate::inspect::grid::{Grid, took};
 use crate::inspect::jobs::{self, Past};
@@ -79,6 +79,9 @@ fn head(job: &Job, known: Option<&(Past, Grid)>, problem: Option<&str>, may_act:
                         (toggle(job, past, ""))
                         @if past.paused { span.faint { "It does not begin by itself. Run now runs it all the same." } }
                         a.button.quiet href={ "/runs?job=" (job.name) } { "All its runs" }
+                        @let verb = if past.paused { "resume" } else { "pause" };
+                        (said_by(&format!("tributary jobs {verb} {}", job.name)))
+                        (call("POST", &format!("/api/v1/jobs/{}/{verb}", job.name), None))
                     }
                 }
             } @else {
@@ -106,7 +109,9 @@ fn retries(job: &Job) -> String {
 /// How long runs took, one after the other.
 fn durations(grid: Option<&Grid>) -> Markup {
     let over = |run: &&Run| run.state.is_over() && run.started_at.is_some();
-    let runs: Vec<&Run> = grid.into_iter().flat_map(|grid| &grid.runs).filter(over).collect();
+    let mut runs: Vec<&Run> = grid.into_iter().flat_map(|grid| &grid.runs).filter(over).collect();
+    // A run that waited behind another one may have begun after a later one.
+    runs.sort_by_key(|run| run.started_at);
     if runs.len() < 2 {
         return html! { div.card { h2 { "Durations" } p.faint { "A trend needs two runs that are over." } } };
     }

@@ -41,7 +41,7 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
 fn rows(jobs: &[Job], courses: Vec<Course>, only_shows: bool, now: DateTime<Utc>) -> Markup {
     let mut courses = courses.into_iter();
     let rows: Vec<Vec<Markup>> = jobs.iter().map(|job| row(job, courses.next().as_ref(), only_shows, now)).collect();
-    table("Jobs", &["Job", "State", "Schedule", "Next run", "Last success", "Last runs", "Takes", ""], &[6], &rows)
+    table("Jobs", &["Job", "State", "Schedule", "Next run", "Last success", "Last runs", "Takes", "Actions"], &[6], &rows)
 }
 
 fn row(job: &Job, course: Option<&Course>, only_shows: bool, now: DateTime<Utc>) -> Vec<Markup> {
@@ -59,7 +59,7 @@ fn row(job: &Job, course: Option<&Course>, only_shows: bool, now: DateTime<Utc>)
         if runs.is_empty() {
             html! { span.faint { "none yet" } }
         } else {
-            squares(runs, now)
+            squares(runs)
         },
         median.map_or_else(|| text(words::NOTHING), |median| text(words::duration(median))),
         if only_shows {

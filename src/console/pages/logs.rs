@@ -11,7 +11,7 @@ use tributary_actors::serving::history::{self, LogLine, Run};
 use url::form_urlencoded::Serializer;
 
 use super::super::asked::Asked;
-use super::super::failure::Failure;
+use super::super::failure::{Failure, without_nul};
 use super::super::guard::said;
 use super::super::parts::{call, empty, state};
 use super::super::shared::Shared;
@@ -51,6 +51,8 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
 }
 
 fn wanted(asked: &Asked) -> Result<Wanted, Failure> {
+    without_nul(asked.word("task"))?;
+    without_nul(asked.word("q"))?;
     Ok(Wanted {
         task: asked.word("task").map(str::to_owned),
         attempt: asked.parsed("attempt")?,
@@ -143,7 +145,7 @@ pub(super) fn lines(lines: &[LogLine]) -> Markup {
 pub(crate) async fn download(request: HttpRequest, shared: Data<Shared>) -> HttpResponse {
     match text(&request, &shared).await {
         Ok(answer) => answer,
-        Err(error) => said(&request, &Failure::of(error)),
+        Err(error) => said(request.path(), &Failure::of(error)),
     }
 }
 

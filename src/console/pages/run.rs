@@ -39,6 +39,8 @@ struct Seen {
 
 pub(crate) async fn page(asked: Asked) -> Result<Page> {
     let id = asked.number("run")?;
+    // Of a job that nobody paused or resumed, its file says whether it begins by itself.
+    let off: Vec<String> = asked.shared.jobs()?.jobs.into_iter().filter(|job| !job.enabled).map(|job| job.name).collect();
     let seen = asked.shared.ask(move |connection| {
         Box::pin(async move {
             let Some(detail) = runs::detail(connection, id).await? else { return Ok(None) };
@@ -50,7 +52,10 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
                 nobody: held.and_then(|held| leader::nobody(held.as_ref(), Utc::now())),
                 behind,
                 repeated: if is_over { runs::repetitions(connection, &detail.run).await? } else { Vec::new() },
-                paused: schedules.iter().any(|row| row.job == detail.run.job && row.paused),
+                paused: schedules
+                    .iter()
+                    .find(|row| row.job == detail.run.job)
+                    .map_or_else(|| off.contains(&detail.run.job), |row| row.paused),
                 newest: lines::newest(connection, id, &lines::Wanted::default(), None, LINES).await?,
                 detail,
             }))

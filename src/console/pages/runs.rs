@@ -7,6 +7,7 @@ use tributary_actors::serving::history::{self, Run, RunState};
 use url::form_urlencoded::Serializer;
 
 use super::super::asked::Asked;
+use super::super::failure::without_nul;
 use super::super::parts::{ago, call, empty, state, table, text};
 use super::super::shell::Page;
 use crate::inspect::runs::params;
@@ -17,6 +18,7 @@ const LIMIT: u32 = 50;
 
 pub(crate) async fn page(asked: Asked) -> Result<Page> {
     let written = asked.word("job").map(str::to_owned);
+    without_nul(written.as_deref())?;
     let jobs: Vec<String> = asked.shared.jobs()?.jobs.into_iter().map(|job| job.name).collect();
     // A job whose file is gone has runs all the same.
     let job = written.map(|name| asked.shared.job(&name).map_or(name, |job| job.name));

@@ -95,9 +95,11 @@ fn row(run: i64, name: &str, attempts: &[&TaskAttempt], frame: Frame, now: DateT
             td.track {
                 a href={ "/runs/" (run) "/logs?task=" (name) } aria-label={ "Logs of " (says) } {
                     svg viewBox={ "0 0 " (WIDE) " " (HIGH) } width="100%" height=(HIGH) preserveAspectRatio="none" aria-hidden="true" {
-                        defs {
-                            pattern id={ "wait-" (name) } width="8" height="8" patternUnits="userSpaceOnUse" {
-                                path.hatch d="M0 8L8 0" {}
+                        @if bars.iter().any(|bar| bar.state == WAIT) {
+                            defs {
+                                pattern id={ "wait-" (name) } width="8" height="8" patternUnits="userSpaceOnUse" {
+                                    path.hatch d="M0 8L8 0" {}
+                                }
                             }
                         }
                         @for bar in &bars { (drawn(bar, name)) }

@@ -7,6 +7,9 @@ use maud::{Markup, html};
 
 use super::shape;
 
+/// The state of what the last run did not have.
+pub(crate) const NONE: &str = "none";
+
 /// A task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Node {
@@ -21,19 +24,19 @@ pub(crate) struct Node {
 }
 
 /// Size of a task, and the space between two.
-const WIDE: usize = 172;
+const WIDE: usize = 196;
 const HIGH: usize = 30;
-const ACROSS: usize = 44;
+const ACROSS: usize = 36;
 const DOWN: usize = 12;
 /// Letters that fit into a task.
-const LETTERS: usize = 19;
+const LETTERS: usize = 23;
 
 /// One place in a column: a task, or a line that passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
     Task(usize),
-    /// On the way from one task to another.
-    Way(usize, usize),
+    /// On the way from one task to another, in this column.
+    Way(usize, usize, usize),
 }
 
 /// Draws it.
@@ -65,7 +68,8 @@ pub(crate) fn graph(name: &str, nodes: &[Node]) -> Markup {
 
 fn says(node: &Node) -> String {
     let after = if node.after.is_empty() { String::new() } else { format!(", after {}", node.after.join(", ")) };
-    format!("{}: {}{after}", node.name, node.state.replace('_', " "))
+    let state = if node.state == NONE { "not run".to_owned() } else { node.state.replace('_', " ") };
+    format!("{}: {state}{after}", node.name)
 }
 
 fn indices(nodes: &[Node]) -> Vec<Vec<usize>> {
@@ -102,8 +106,8 @@ fn columns(after: &[Vec<usize>]) -> Vec<Vec<Slot>> {
     }
     for (to, sources) in after.iter().enumerate() {
         for from in sources {
-            for column in columns.iter_mut().take(layer[to]).skip(layer[*from] + 1) {
-                column.push(Slot::Way(*from, to));
+            for (at, column) in columns.iter_mut().enumerate().take(layer[to]).skip(layer[*from] + 1) {
+                column.push(Slot::Way(*from, to, at));
             }
         }
     }
@@ -125,10 +129,15 @@ fn layers(after: &[Vec<usize>]) -> Vec<usize> {
 
 /// The middle of the places in the column before from which lines come to this one.
 fn middle(slot: &Slot, after: &[Vec<usize>], earlier: &[Slot]) -> f64 {
-    let comes =
-        |source: usize, to: usize| earlier.iter().position(|slot| *slot == Slot::Task(source) || *slot == Slot::Way(source, to));
+    let comes = |source: usize, to: usize| {
+        let leads = |slot: &Slot| match slot {
+            Slot::Task(task) => *task == source,
+            Slot::Way(from, other, _) => (*from, *other) == (source, to),
+        };
+        earlier.iter().position(leads)
+    };
     let places: Vec<usize> = match slot {
-        Slot::Way(from, to) => comes(*from, *to).into_iter().collect(),
+        Slot::Way(from, to, _) => comes(*from, *to).into_iter().collect(),
         Slot::Task(task) => after[*task].iter().filter_map(|source| comes(*source, *task)).collect(),
     };
     match places.is_empty() {
@@ -154,7 +163,7 @@ fn way(columns: &[Vec<Slot>], from: usize, to: usize, place: &impl Fn(Slot) -> (
     let (x, y) = place(Slot::Task(from));
     let mut path = format!("M{} {}", x + WIDE, y + middle);
     let mut last = (x + WIDE, y + middle);
-    let passes = columns.iter().flatten().copied().filter(|slot| *slot == Slot::Way(from, to));
+    let passes = columns.iter().flatten().copied().filter(|slot| matches!(slot, Slot::Way(a, b, _) if (*a, *b) == (from, to)));
     for slot in passes.chain([Slot::Task(to)]) {
         let (x, y) = place(slot);
         let bend = (last.0 + x) / 2;
@@ -191,9 +200,22 @@ mod tests {
     fn a_line_that_passes_a_column_has_a_place_of_its_own_there() {
         let columns = columns(&direct(&after()));
         assert_eq!(columns[3].len(), 2);
-        assert!(columns[3].contains(&Slot::Way(2, 5)) && columns[3].contains(&Slot::Task(4)));
+        assert!(columns[3].contains(&Slot::Way(2, 5, 3)) && columns[3].contains(&Slot::Task(4)));
         let y = |slot| place(&columns, slot, 400).1;
-        assert_ne!(y(Slot::Way(2, 5)), y(Slot::Task(4)));
+        assert_ne!(y(Slot::Way(2, 5, 3)), y(Slot::Task(4)));
+    }
+
+    #[test]
+    fn a_line_goes_through_its_place_in_every_column_that_it_passes() {
+        // 0 → 1 → 3 → 4 → 5, and 0 → 2 → 5.
+        let columns = columns(&direct(&[vec![], vec![0], vec![0], vec![1], vec![3], vec![4, 2]]));
+        let places = |slot| place(&columns, slot, 400);
+        let path = way(&columns, 2, 5, &places);
+        for at in [2, 3] {
+            let (x, y) = places(Slot::Way(2, 5, at));
+            assert_eq!(x, at * (WIDE + ACROSS) + ACROSS / 2);
+            assert!(path.contains(&format!("{x} {} H{}", y + HIGH / 2, x + WIDE)), "column {at} is not in {path}");
+        }
     }
 
     #[test]
@@ -207,6 +229,7 @@ mod tests {
         let html = graph("Tasks", &[node("silver", &[]), node("<b>", &["silver", "gone"])]).into_string();
         assert!(html.contains("aria-label=\"silver: succeeded\"") && html.contains("&lt;b&gt;"), "{html}");
         assert_eq!(html.matches("class=\"edge\"").count(), 1);
+        assert_eq!(says(&Node { state: NONE.into(), ..node("silver", &["check"]) }), "silver: not run, after check");
         assert!(!graph("Tasks", &[]).into_string().contains("class=\"node\""));
     }
 }

@@ -18,11 +18,11 @@ const WIDE: u32 = 20;
 const HIGH: u32 = 56;
 
 /// The newest runs of a job, given as the newest first, shown with the newest on the right.
-pub(crate) fn squares(newest_first: &[Run], now: DateTime<Utc>) -> Markup {
+pub(crate) fn squares(newest_first: &[Run]) -> Markup {
     html! {
         span.squares {
             @for run in newest_first.iter().rev() {
-                a.square data-state=(run.state) href={ "/runs/" (run.id) } aria-label=(name(run, now)) title=(name(run, now)) {
+                a.square data-state=(run.state) href={ "/runs/" (run.id) } aria-label=(name(run)) title=(name(run)) {
                     (shape(run.state.as_str()))
                 }
             }
@@ -30,17 +30,22 @@ pub(crate) fn squares(newest_first: &[Run], now: DateTime<Utc>) -> Markup {
     }
 }
 
-/// `run 17: failed, 3 min ago`.
-pub(crate) fn name(run: &Run, now: DateTime<Utc>) -> String {
+/// `run 17: failed, 2026-11-26 10:00:00 UTC, took 20 s`. The moment and not its age, which would be news every two seconds.
+pub(crate) fn name(run: &Run) -> String {
     let since = run.ended_at.or(run.started_at).unwrap_or(run.queued_at);
-    let took = took(run, now).map_or_else(String::new, |took| format!(", took {}", words::duration(took)));
-    let took = if run.state.is_over() { took } else { String::new() };
-    format!("run {}: {}, {}{took}", run.id, run.state, words::ago(since, now))
+    let took = over(run).map_or_else(String::new, |took| format!(", took {}", words::duration(took)));
+    format!("run {}: {}, {} UTC{took}", run.id, run.state, words::moment(since))
+}
+
+/// How long it took, when it is over.
+fn over(run: &Run) -> Option<Duration> {
+    took(run, run.ended_at?)
 }
 
 /// The grid of a job: a column for each run, the newest on the right, a row for each of these tasks.
 pub(crate) fn grid(grid: &Grid, tasks: &[String], now: DateTime<Utc>) -> Markup {
-    let longest = grid.runs.iter().filter_map(|run| took(run, now)).chain(grid.median).max().unwrap_or_default();
+    // Of those that are over: the scale stands still while a run goes on.
+    let longest = grid.runs.iter().filter_map(over).chain(grid.median).max().unwrap_or_default();
     html! {
         div.scroll role="region" aria-label="Runs and their tasks" tabindex="0" {
             table.grid {
@@ -49,7 +54,7 @@ pub(crate) fn grid(grid: &Grid, tasks: &[String], now: DateTime<Utc>) -> Markup 
                         th scope="col" { (scale(longest, grid.median)) }
                         @for run in &grid.runs {
                             th scope="col" {
-                                a.column data-state=(run.state) href={ "/runs/" (run.id) } aria-label=(name(run, now)) title=(name(run, now)) {
+                                a.column data-state=(run.state) href={ "/runs/" (run.id) } aria-label=(name(run)) title=(name(run)) {
                                     (bar(took(run, now), longest, grid.median))
                                     span.run { (run.id) }
                                     (shape(run.state.as_str()))
@@ -61,7 +66,7 @@ pub(crate) fn grid(grid: &Grid, tasks: &[String], now: DateTime<Utc>) -> Markup 
                 tbody {
                     @for task in tasks {
                         tr {
-                            th scope="row" { (task) }
+                            th scope="row" { a href={ "#task-" (task) } { (task) } }
                             @for run in &grid.runs { td { (cell(grid, run, task)) } }
                         }
                     }
@@ -81,7 +86,7 @@ fn scale(longest: Duration, median: Option<Duration>) -> Markup {
 }
 
 fn cell(grid: &Grid, run: &Run, task: &str) -> Markup {
-    let Some(cell) = grid.cell(run.id, task) else { return html! { span.faint aria-label="not in this run" {} } };
+    let Some(cell) = grid.cell(run.id, task) else { return html! { span.faint title="not in this run" { "·" } } };
     let attempts = if cell.attempt > 1 { format!(" at attempt {}", cell.attempt) } else { String::new() };
     let name = format!("run {}, {task}: {}{attempts}", run.id, cell.state.replace('_', " "));
     html! {
@@ -155,10 +160,11 @@ pub(crate) mod tests {
     fn the_newest_run_is_on_the_right_and_each_says_how_it_went() {
         let now = Utc::now();
         let runs = [run(8, RunState::Running, 0, now), run(7, RunState::Failed, 20, now)];
-        let html = squares(&runs, now).into_string();
+        let html = squares(&runs).into_string();
         assert!(html.find("/runs/7").unwrap() < html.find("/runs/8").unwrap(), "{html}");
-        assert!(html.contains("run 7: failed, 3 min ago, took 20 s"), "{html}");
-        assert!(html.contains("aria-label=\"run 8: running, 3 min ago\""), "{html}");
+        let (ended, began) = (runs[1].ended_at.map(words::moment).unwrap(), runs[0].started_at.map(words::moment).unwrap());
+        assert!(html.contains(&format!("run 7: failed, {ended} UTC, took 20 s")), "{html}");
+        assert!(html.contains(&format!("aria-label=\"run 8: running, {began} UTC\"")), "{html}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub(crate) mod graph;
 pub(crate) mod grid;
 
 use chrono::{DateTime, Utc};
-use maud::{Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use crate::words;
 
@@ -111,14 +111,4 @@ pub(crate) fn code(name: &str, source: &str) -> Markup {
 /// Text with line breaks kept.
 pub(crate) fn lines(words: &str) -> Markup {
     html! { pre.words { (words.trim_end()) } }
-}
-
-/// Numbers for a chart, as an attribute has them.
-pub(crate) fn json(value: &serde_json::Value) -> String {
-    value.to_string()
-}
-
-/// What another function of this room has made already.
-pub(crate) fn raw(svg: String) -> Markup {
-    PreEscaped(svg)
 }

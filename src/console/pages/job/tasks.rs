@@ -5,7 +5,11 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use tributary_core::job::{Job, Task};
 
-use super::super::super::parts::{self, code, graph::Node, state};
+use super::super::super::parts::{
+    self, code,
+    graph::{NONE, Node},
+    state,
+};
 use super::{broken, no_runs};
 use crate::inspect::grid::Grid;
 use crate::inspect::plan::{Plan, does};
@@ -31,7 +35,7 @@ pub(super) fn graph(planned: &[Task], grid: Option<&Grid>) -> Markup {
         let cell = last.and_then(|(grid, run)| grid.cell(run, &task.name));
         Node {
             name: task.name.clone(),
-            state: cell.map_or_else(|| "not run".to_owned(), |cell| cell.state.clone()),
+            state: cell.map_or_else(|| NONE.to_owned(), |cell| cell.state.clone()),
             after: task.after.clone(),
             href: cell.map_or_else(|| format!("#task-{}", task.name), |cell| format!("/runs/{}#task-{}", cell.run_id, task.name)),
         }

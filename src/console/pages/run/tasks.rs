@@ -23,7 +23,7 @@ pub(super) fn list(detail: &RunDetail, now: DateTime<Utc>) -> Markup {
                 tbody {
                     @for (at, task) in detail.tasks.iter().enumerate() {
                         @let is_first = at == 0 || detail.tasks[at - 1].task != task.task;
-                        tr id=[is_first.then(|| format!("task-{}", task.task))] data-state=(task.state) { (row(task, is_first, now)) }
+                        tr id=[is_first.then(|| format!("task-{}", task.task))] data-state=(task.state) { (row(&detail.run.job, task, is_first, now)) }
                     }
                 }
             }
@@ -31,11 +31,11 @@ pub(super) fn list(detail: &RunDetail, now: DateTime<Utc>) -> Markup {
     }
 }
 
-fn row(task: &TaskAttempt, is_first: bool, now: DateTime<Utc>) -> Markup {
+fn row(job: &str, task: &TaskAttempt, is_first: bool, now: DateTime<Utc>) -> Markup {
     let id = task.run_id;
     html! {
         td {
-            @if is_first { b { (task.task) } } @else { span.faint { (task.task) } }
+            @if is_first { b { a href={ "/jobs/" (job) "#task-" (task.task) } title="What it does" { (task.task) } } } @else { span.faint { (task.task) } }
             @if let Some(table) = built(task) { div { a href={ "/tables/" (table) } { (table) } } }
         }
         td {
