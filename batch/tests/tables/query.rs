@@ -76,7 +76,9 @@ async fn no_file_is_a_table() {
 async fn names_that_are_paths_lead_nowhere() {
     let lake = Lake::new();
     let table = silver(&lake).await;
-    for from in ["silver.\"../silver/user_events\"", "\"..\".\"user_events\"", "silver.\"user_events\0\"", "lake.silver.\"%2e%2e\""] {
+    for from in
+        ["silver.\"../silver/user_events\"", "\"..\".\"user_events\"", "silver.\"user_events\0\"", "lake.silver.\"%2e%2e\""]
+    {
         let error = lake.rows(&format!("SELECT * FROM {from}"), &[table.clone()]).await.unwrap_err();
         assert!(matches!(error, Error::Refused(_)), "{from}: {error}");
     }
