@@ -18,6 +18,7 @@ use crate::models::sql::{self, Trouble};
 use crate::models::types;
 use crate::session::{Local, Stored};
 
+mod bounded;
 pub mod text;
 
 /// Batches that wait for whoever takes them.
@@ -55,6 +56,7 @@ impl Local {
     pub async fn query(&self, statement: &str, tables: Vec<Stored>) -> Result<Answer> {
         let parsed = sql::parse_any(statement).map_err(|t| refused(statement, &t))?;
         let session = self.session(&tables, self.parallel)?;
+        bounded::bound(&session);
         let text = statement.to_owned();
         let (rows, waiting) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
         let (schema_to, schema_from) = tokio::sync::oneshot::channel();

@@ -104,7 +104,8 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
 async fn list(session: &Session, catalog: &Catalog, all: bool, json: bool) -> Result<()> {
     let models = front_matter(session.settings());
     let hidden = |name: &str| models.iter().any(|model| model.hidden && model.table() == name);
-    let mut listed: Vec<Listed> = catalog.all().await?.iter().map(|(name, table)| Listed::new(name, table, hidden(name))).collect();
+    let mut listed: Vec<Listed> =
+        catalog.all().await?.iter().map(|(name, table)| Listed::new(name, table, hidden(name))).collect();
     if json {
         return output::print_json(&listed);
     }

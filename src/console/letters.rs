@@ -71,8 +71,7 @@ impl Filter {
 
     /// Of the page that shows these.
     pub(crate) fn address(&self) -> String {
-        let words: Vec<String> =
-            self.words().into_iter().map(|(name, word)| format!("{name}={}", encoded(&word))).collect();
+        let words: Vec<String> = self.words().into_iter().map(|(name, word)| format!("{name}={}", encoded(&word))).collect();
         let mark = if words.is_empty() { "" } else { "?" };
         format!("/deadletters{mark}{}", words.join("&"))
     }
@@ -118,7 +117,10 @@ pub(crate) async fn replay(asked: &Asked, filter: &Filter, dry: bool, via: Via) 
             };
             let done = match dry {
                 true => tokio::time::timeout(PREVIEW, all).await.unwrap_or_else(|_| {
-                    let words = format!("the preview did not end within {}; choose a stream, a status or a reason", words::duration(PREVIEW));
+                    let words = format!(
+                        "the preview did not end within {}; choose a stream, a status or a reason",
+                        words::duration(PREVIEW)
+                    );
                     Err(Failure::late(words).into())
                 }),
                 false => all.await,

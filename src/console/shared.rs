@@ -242,7 +242,8 @@ impl Shared {
             runtime.shutdown_timeout(Duration::ZERO);
             Ok::<_, std::io::Error>(Report::of(checks))
         });
-        let report = Arc::new(examined.await.context("the examination broke off; the log says why")?.context("no threads for it")?);
+        let report =
+            Arc::new(examined.await.context("the examination broke off; the log says why")?.context("no threads for it")?);
         *kept = Some((Instant::now(), Arc::clone(&report)));
         Ok(report)
     }

@@ -44,7 +44,16 @@ pub(crate) struct Part {
 impl Page {
     /// With nothing on it yet.
     pub(crate) fn new(name: &'static str, title: impl Into<String>, section: &'static str) -> Self {
-        Self { name, title: title.into(), section, way: Vec::new(), command: None, charts: false, parts: Vec::new(), status: StatusCode::OK }
+        Self {
+            name,
+            title: title.into(),
+            section,
+            way: Vec::new(),
+            command: None,
+            charts: false,
+            parts: Vec::new(),
+            status: StatusCode::OK,
+        }
     }
 
     /// Below another page.

@@ -35,11 +35,8 @@ pub(crate) struct Column {
 /// All columns, with what the model or the stream says of them.
 pub(crate) fn columns(schema: &Schema, model: Option<&Model>, stream: Option<&Stream>) -> Vec<Column> {
     let fields = schema.fields().iter();
-    let column = |name: &String, data_type| Column {
-        name: name.clone(),
-        kind: kind(data_type),
-        meaning: meaning(name, model, stream),
-    };
+    let column =
+        |name: &String, data_type| Column { name: name.clone(), kind: kind(data_type), meaning: meaning(name, model, stream) };
     fields.map(|field| column(field.name(), field.data_type())).collect()
 }
 

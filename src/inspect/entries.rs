@@ -75,7 +75,8 @@ pub(crate) fn made_from(table: &str, models: Option<&Models>, streams: &[Arc<Str
 /// What is made from a table.
 pub(crate) fn feeds(table: &str, models: Option<&Models>, streams: &[Arc<Stream>]) -> Vec<String> {
     let bare = table.strip_prefix("bronze.");
-    let silver = streams.iter().filter(|stream| Some(stream.name.as_str()) == bare).map(|stream| format!("silver.{}", stream.name));
+    let silver =
+        streams.iter().filter(|stream| Some(stream.name.as_str()) == bare).map(|stream| format!("silver.{}", stream.name));
     let readers = models.iter().flat_map(|models| &models.planned);
     let readers = readers.filter(|planned| planned.sources.iter().any(|source| source == table));
     silver.chain(readers.map(|planned| planned.model.table())).collect()
@@ -89,7 +90,10 @@ mod tests {
     fn small_files_are_said_with_what_to_do() {
         let small = SmallFiles { files: 40, bytes: 40_960, days: vec!["2026-11-24".into()] };
         let words = small.words();
-        assert!(words.starts_with("40 files far below") && words.contains("1 closed day") && words.contains("tributary run"), "{words}");
+        assert!(
+            words.starts_with("40 files far below") && words.contains("1 closed day") && words.contains("tributary run"),
+            "{words}"
+        );
     }
 
     #[test]

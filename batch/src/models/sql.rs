@@ -9,12 +9,15 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{self, Expr, Ident, ObjectName, SetExpr, visit_expressions, visit_relations};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::ParserError;
-use datafusion::sql::sqlparser::tokenizer::Span;
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, Tokenizer};
 use tributary_core::stream::did_you_mean;
 
 /// How deep expressions may nest.
 const MAX_DEPTH: usize = 50;
+/// How many words and signs a person's statement may have.
+const MAX_WORDS: usize = 4_000;
 
 /// Line, column, width.
 pub(crate) type At = (usize, usize, usize);
@@ -48,6 +51,7 @@ pub(crate) fn parse(sql: &str) -> Result<Select, Trouble> {
 
 /// Parses one SELECT, or what may be asked of one: its plan, the names of tables and columns.
 pub(crate) fn parse_any(sql: &str) -> Result<Select, Trouble> {
+    short(sql)?;
     one(sql, |statement| match statement {
         Statement::Explain(explain) => reads(&explain.statement),
         Statement::Statement(inner) => match &**inner {
@@ -56,6 +60,20 @@ pub(crate) fn parse_any(sql: &str) -> Result<Select, Trouble> {
         },
         _ => false,
     })
+}
+
+/// Refuses what is longer than anybody writes: `1+1+1+…` is as deep as it is long, and whatever walks through it needs a stack as deep.
+fn short(sql: &str) -> Result<(), Trouble> {
+    // What cannot be cut into words is said by the parser, with its place.
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize().unwrap_or_default();
+    let words = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).count();
+    match words > MAX_WORDS {
+        false => Ok(()),
+        true => {
+            let problem = format!("the statement has {words} words and signs; at most {MAX_WORDS} are read");
+            Err(Trouble::new((0, 0, 1), problem, "join with a table instead of listing so many values"))
+        }
+    }
 }
 
 fn one(sql: &str, allowed: impl Fn(&Statement) -> bool) -> Result<Select, Trouble> {

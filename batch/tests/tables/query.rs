@@ -73,6 +73,69 @@ async fn no_file_is_a_table() {
 }
 
 #[tokio::test]
+async fn names_that_are_paths_lead_nowhere() {
+    let lake = Lake::new();
+    let table = silver(&lake).await;
+    for from in
+        ["silver.\"../silver/user_events\"", "\"..\".\"user_events\"", "silver.\"user_events\0\"", "lake.silver.\"%2e%2e\""]
+    {
+        let error = lake.rows(&format!("SELECT * FROM {from}"), &[table.clone()]).await.unwrap_err();
+        assert!(matches!(error, Error::Refused(_)), "{from}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_is_larger_than_memory_is_not_made() {
+    let lake = Lake::new();
+    let table = silver(&lake).await;
+    for value in [
+        "repeat('x', 2000000000)",
+        "lpad('x', 2000000000)",
+        "rpad('x', 2000000000, 'y')",
+        "repeat('x', user_id * 2000000000)",
+        "range(1, 10000000000)",
+        "generate_series(1, 10000000000)",
+        "array_repeat(1, 10000000000)",
+        "list_repeat(1, 10000000000)",
+        "array_resize([1], 10000000000, 0)",
+    ] {
+        let error = lake.rows(&format!("SELECT length({value}) FROM silver.user_events"), &[table.clone()]).await.unwrap_err();
+        assert!(matches!(error, Error::Refused(_)), "{value}: {error}");
+    }
+    let small = "SELECT repeat('x', 3) AS a, lpad('7', 3, '0') AS b, rpad('7', 2) AS c";
+    assert_eq!(lake.rows(small, &[table.clone()]).await.unwrap(), ["a=xxx, b=007, c=7 "]);
+    let small = "SELECT COUNT(*) AS n FROM generate_series(1, 10)";
+    assert_eq!(lake.rows(small, &[table]).await.unwrap(), ["n=10"]);
+}
+
+#[test]
+fn a_statement_that_is_as_deep_as_it_is_long_is_refused() {
+    for sql in [format!("SELECT 1{}", "+1".repeat(30_000)), format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(3_000))] {
+        assert!(matches!(tables(&sql), Err(Error::Refused(_))));
+    }
+    assert!(tables(&format!("SELECT 1{}", "+1".repeat(1_500))).is_ok());
+}
+
+#[tokio::test]
+async fn rows_without_end_are_stopped_by_whoever_does_not_wait() {
+    let lake = Lake::new();
+    let table = numbers(&lake, 1_000).await;
+    for sql in [
+        "SELECT SUM(value) AS s FROM generate_series(1, 10000000000000)",
+        "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT MAX(n) AS m FROM t",
+    ] {
+        let mut answer = lake.engine.query(sql, vec![table.clone()]).await.unwrap();
+        let first = tokio::time::timeout(Duration::from_secs(2), answer.rows.next()).await;
+        assert!(first.is_err(), "{sql} must have something to do");
+        drop(answer);
+        let tables = [table.clone()];
+        let free = lake.rows("SELECT MAX(n) AS n FROM numbers", &tables);
+        let rows = tokio::time::timeout(Duration::from_secs(20), free).await;
+        assert_eq!(rows.expect("the threads are not free").unwrap(), ["n=999"], "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn plans_and_names_can_be_asked_for() {
     let lake = Lake::new();
     let table = silver(&lake).await;

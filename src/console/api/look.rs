@@ -7,8 +7,8 @@ use tributary_actors::board::{Board, StreamState};
 use tributary_actors::serving::actions::{self, Action};
 
 use super::super::asked::Asked;
-use crate::doctor::Report;
 use super::operation::{Nothing, Operation, get, within};
+use crate::doctor::Report;
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![

@@ -16,9 +16,17 @@ use crate::inspect::tables::{Described, Version};
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
-        get(("/tables", "tables", "Every table of the lake, as its newest version has it", "tributary tables list --json"), tables),
         get(
-            ("/tables/{table}", "table", "One table: where it is, what it is made from, its columns", "tributary tables describe TABLE"),
+            ("/tables", "tables", "Every table of the lake, as its newest version has it", "tributary tables list --json"),
+            tables,
+        ),
+        get(
+            (
+                "/tables/{table}",
+                "table",
+                "One table: where it is, what it is made from, its columns",
+                "tributary tables describe TABLE",
+            ),
             table,
         ),
         get(

@@ -25,7 +25,8 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
     let shared = &asked.shared;
     let counted = counts(shared, filter.stream.as_deref(), filter.which()).await?;
     let names: Vec<&str> = shared.made.streams.iter().map(|stream| stream.name.as_str()).collect();
-    let page = Page::new("deadletters", "Dead letters", "/deadletters").says(format!("tributary deadletters list{}", filter.flags()));
+    let page =
+        Page::new("deadletters", "Dead letters", "/deadletters").says(format!("tributary deadletters list{}", filter.flags()));
     let page = page.fixed("filter", form(&filter, &names)).live("counts", counts_html(&counted, &filter, Utc::now()));
     if asked.is_live || counted.as_ref().as_ref().is_ok_and(Vec::is_empty) {
         return Ok(page);
@@ -67,11 +68,17 @@ fn form(filter: &Filter, streams: &[&str]) -> Markup {
 fn counts_html(counted: &Counts, filter: &Filter, now: DateTime<Utc>) -> Markup {
     let counted = match counted {
         Ok(counted) => counted,
-        Err(problem) => return html! { div.card.problem { p { (problem) ". Choose a stream, or count on the command line:" } (said_by(&format!("tributary deadletters list{}", filter.flags()))) } },
+        Err(problem) => {
+            return html! { div.card.problem { p { (problem) ". Choose a stream, or count on the command line:" } (said_by(&format!("tributary deadletters list{}", filter.flags()))) } };
+        }
     };
     if counted.is_empty() {
         return match filter.is_all() {
-            true => empty("Every record is valid", "Here you see what cannot be read as an event, and why. To see how that looks, send some that are broken:", Some("tributary generate --count 10k --malformed 5%")),
+            true => empty(
+                "Every record is valid",
+                "Here you see what cannot be read as an event, and why. To see how that looks, send some that are broken:",
+                Some("tributary generate --count 10k --malformed 5%"),
+            ),
             false => empty("No such records", "Nothing in bronze is like that.", Some("tributary deadletters list")),
         };
     }

@@ -20,7 +20,10 @@ use crate::words;
 const EXAMPLES: [(&str, &str); 5] = [
     ("What tables there are", "SHOW TABLES"),
     ("Daily active users", "SELECT * FROM gold.kpi_dau ORDER BY event_date DESC LIMIT 30"),
-    ("Events by day", "SELECT event_date, count(*) AS events\nFROM silver.user_events\nGROUP BY event_date\nORDER BY event_date DESC"),
+    (
+        "Events by day",
+        "SELECT event_date, count(*) AS events\nFROM silver.user_events\nGROUP BY event_date\nORDER BY event_date DESC",
+    ),
     (
         "Why records are not valid",
         "SELECT status, split_part(error, ':', 1) AS reason, count(*) AS records\nFROM bronze.user_events\nWHERE status <> 'ok'\nGROUP BY 1, 2\nORDER BY records DESC",

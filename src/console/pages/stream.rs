@@ -25,7 +25,8 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
     let (how, partitions) = match &board {
         Some(board) => (now(board), partitions(board)),
         None => {
-            let what = "Another process reads this stream, or none does: this one was started without the roles bronze and serving.";
+            let what =
+                "Another process reads this stream, or none does: this one was started without the roles bronze and serving.";
             (html! {}, empty("Not read here", what, Some("tributary status")))
         }
     };
@@ -102,7 +103,11 @@ fn partitions(board: &StreamState) -> Markup {
         })
         .collect();
     if rows.is_empty() {
-        return empty("No partition yet", "This process has not been given any of the topic's partitions.", Some("tributary status"));
+        return empty(
+            "No partition yet",
+            "This process has not been given any of the topic's partitions.",
+            Some("tributary status"),
+        );
     }
     let header = ["Partition", "Oldest", "Next in Kafka", "Next in bronze", "Waiting", "Next in windows", "Waiting", "State"];
     html! {
@@ -130,17 +135,28 @@ fn declared(stream: &Stream) -> Markup {
             rules.extend(field.required.then(|| "required".to_owned()));
             rules.extend((!field.allowed.is_empty()).then(|| format!("one of {}", field.allowed.join(", "))));
             rules.extend(field.minimum.map(|least| format!("{least} or more")));
-            vec![html! { code { (field.name) } }, html! { code { (field.column) } }, text(format!("{:?}", field.kind).to_lowercase()), text(rules.join("; "))]
+            vec![
+                html! { code { (field.name) } },
+                html! { code { (field.column) } },
+                text(format!("{:?}", field.kind).to_lowercase()),
+                text(rules.join("; ")),
+            ]
         })
         .collect();
     let windows: Vec<Vec<Markup>> = stream
         .windows
         .iter()
         .map(|window| {
-            let groups: Vec<&str> = window.group_by.iter().filter_map(|field| Some(stream.fields.get(*field)?.column.as_str())).collect();
+            let groups: Vec<&str> =
+                window.group_by.iter().filter_map(|field| Some(stream.fields.get(*field)?.column.as_str())).collect();
             let (Measure::Count { column } | Measure::Sum { column, .. }) = &window.measure;
             let every = std::time::Duration::from_millis(u64::try_from(window.every_ms).unwrap_or(0));
-            vec![html! { code { "realtime." (window.table) } }, text(words::duration(every)), text(groups.join(", ")), html! { code { (column) } }]
+            vec![
+                html! { code { "realtime." (window.table) } },
+                text(words::duration(every)),
+                text(groups.join(", ")),
+                html! { code { (column) } },
+            ]
         })
         .collect();
     html! {

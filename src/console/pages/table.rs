@@ -155,7 +155,8 @@ async fn rows(asked: &Asked, seen: &Seen, version: Option<u64>) -> Markup {
     };
     let at = version.map_or_else(String::new, |version| format!(" --version {version}"));
     let query = version.map_or_else(String::new, |version| format!("?version={version}"));
-    let more = format!("{}?{}rows=on#preview", address(&seen.name), version.map_or_else(String::new, |v| format!("version={v}&")));
+    let more =
+        format!("{}?{}rows=on#preview", address(&seen.name), version.map_or_else(String::new, |v| format!("version={v}&")));
     html! {
         div.card id="preview" {
             h2 { "Rows" @if let Some(version) = version { " of version " (version) } }
@@ -204,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_version_leads_to_its_rows_and_a_rewrite_is_no_growth() {
-        let mut version: Version = tributary_actors::lake::history::Event { version: 7, rows_added: 90, ..Default::default() }.into();
+        let mut version: Version =
+            tributary_actors::lake::history::Event { version: 7, rows_added: 90, ..Default::default() }.into();
         let text = versions("gold.a", &[version.clone()], Utc::now()).0;
         assert!(text.contains("/tables/gold.a?version=7#preview") && text.contains("=90"), "{text}");
         version.changed_rows = true;

@@ -62,7 +62,10 @@ fn of_stream(
         name: "Kafka",
         what: stream.topic.clone(),
         address: Some(format!("/streams/{}", stream.name)),
-        lines: vec![html! { b { (rate(rates.map(|r| r.kafka))) } " written" }, spark("Records per second, the last ten minutes", &course)],
+        lines: vec![
+            html! { b { (rate(rates.map(|r| r.kafka))) } " written" },
+            spark("Records per second, the last ten minutes", &course),
+        ],
     };
     let to = |leg: &'static str, of: fn(&PartitionState) -> Option<i64>, rate_of: Option<f64>| {
         let behind = board.map(|state| lag(state, of));
@@ -93,7 +96,9 @@ fn of_stream(
     let silver_lag = bronze.map(|bronze| behind::silver(stream, bronze, silver));
     let to_silver = match &silver_lag {
         Some(lag) if lag.is_nothing() => Edge { state: "flowing", lines: vec![html! { "has everything" }] },
-        Some(lag) => Edge { state: "waiting", lines: vec![html! { b { (words::count(lag.rows())) } " rows wait for the next run" }] },
+        Some(lag) => {
+            Edge { state: "waiting", lines: vec![html! { b { (words::count(lag.rows())) } " rows wait for the next run" }] }
+        }
         None => Edge { state: "idle", lines: vec![html! { "bronze is empty" }] },
     };
     let windows = Node {
@@ -152,7 +157,9 @@ async fn of_gold(shared: &Shared, tables: &[Seen], published: Option<&[Published
         _ if !known => Edge { state: "stopped", lines: vec![html! { "not known" }] },
         (_, 1..) => Edge { state: "behind", lines: vec![html! { (words::plural(broken as u64, "broken model")) }] },
         (0, 0) => Edge { state: "flowing", lines: vec![html! { "has everything" }] },
-        (behind, 0) => Edge { state: "waiting", lines: vec![html! { b { (words::plural(behind, "table")) } " wait for the next run" }] },
+        (behind, 0) => {
+            Edge { state: "waiting", lines: vec![html! { b { (words::plural(behind, "table")) } " wait for the next run" }] }
+        }
     };
     let gold = Node {
         name: "Gold",

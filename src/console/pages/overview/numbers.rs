@@ -38,7 +38,8 @@ pub(super) async fn tiles(shared: &Shared) -> Result<Markup> {
         let Some(table) = planned.model.publish.clone() else { continue };
         let one_a_day = planned.model.key.len() == 1;
         let (days, most) = if one_a_day { (DAYS, i64::from(DAYS)) } else { (1, 1_000) };
-        let asked = shared.ask(move |connection| Box::pin(async move { Ok(shown::newest_days(connection, &table, days, most).await?) }));
+        let asked =
+            shared.ask(move |connection| Box::pin(async move { Ok(shown::newest_days(connection, &table, days, most).await?) }));
         // A table that no run has made yet is no failure of the page.
         let rows = match asked.await {
             Ok(rows) => rows,
@@ -107,8 +108,7 @@ fn list(planned: &Planned, rows: &[Map<String, Value>]) -> Markup {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let name = |row: &Map<String, Value>| keys().filter_map(|key| row.get(key)).map(text).collect::<Vec<_>>().join(" · ");
     let column = numbers(planned, newest).first().map_or("", |(column, _)| *column).to_owned();
-    let mut all: Vec<(String, f64)> =
-        rows.iter().filter_map(|row| Some((name(row), row.get(&column)?.as_f64()?))).collect();
+    let mut all: Vec<(String, f64)> = rows.iter().filter_map(|row| Some((name(row), row.get(&column)?.as_f64()?))).collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1));
     let most = all.first().map_or(1.0, |(_, value)| value.max(1e-9));
     html! {

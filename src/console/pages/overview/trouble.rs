@@ -59,8 +59,11 @@ pub(super) async fn find(shared: &Shared) -> Vec<Trouble> {
             all.extend(of_runs(&runs));
         }
         Err(error) => all.push(
-            Trouble::stopping(format!("{}. Bronze goes on meanwhile; the windows catch up by themselves", Failure::of(error).words))
-                .helps("tributary doctor"),
+            Trouble::stopping(format!(
+                "{}. Bronze goes on meanwhile; the windows catch up by themselves",
+                Failure::of(error).words
+            ))
+            .helps("tributary doctor"),
         ),
     }
     if let Ok(jobs) = shared.jobs() {
