@@ -44,8 +44,8 @@ done
 [ "$rows" -gt 0 ] || die "no window appeared in PostgreSQL"
 psql "$database" -c 'SELECT * FROM realtime.events_per_minute ORDER BY window_start DESC LIMIT 8'
 
-says "kcat -b 127.0.0.1:29092 -t user-events -C -o -5 -e"
-if command -v kcat >/dev/null; then kcat -b "$kafka" -t user-events -C -o -5 -e 2>/dev/null | grep -c event_id | sed 's/$/ events by kcat/'; fi
+says "kcat -b 127.0.0.1:29092 -t user-events -C -o -5 -c 5"
+if command -v kcat >/dev/null; then kcat -b "$kafka" -t user-events -C -o -5 -c 5 2>/dev/null | grep -c event_id | sed 's/$/ events by kcat/'; fi
 
 says "make status"
 make --no-print-directory status

@@ -31,7 +31,8 @@ impl Asked {
     pub(crate) fn of(request: &HttpRequest, shared: &Data<Shared>) -> Result<Self, Failure> {
         let name = |(name, written): (&str, &str)| {
             // Routing leaves `%2F` and the like as they are written.
-            let decoded = percent_decode_str(written).decode_utf8().map_err(|_| Failure::not_found("the address is not UTF-8"))?;
+            let decoded =
+                percent_decode_str(written).decode_utf8().map_err(|_| Failure::not_found("the address is not UTF-8"))?;
             Ok((name.to_owned(), decoded.into_owned()))
         };
         let names = request.match_info().iter().map(name).collect::<Result<HashMap<_, _>, Failure>>()?;

@@ -63,10 +63,7 @@ impl Pace {
 /// The door: every request to the console comes through here.
 pub(crate) async fn guard(request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let Some(shared) = request.app_data::<Data<Shared>>().cloned() else { return next.call(request).await };
-    let refused = match admit(request.request(), &shared) {
-        Ok(()) => None,
-        Err(refused) => Some(refused),
-    };
+    let refused = admit(request.request(), &shared).err();
     // The request itself must not be held here: routing wants it for itself.
     let path = request.path().to_owned();
     let mut answer = match refused {

@@ -15,8 +15,8 @@ use crate::words;
 const LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) async fn checks(patient: &Patient) -> Vec<Check> {
-    let all: [(&'static str, fn(&Patient) -> Finding); 5] =
-        [("settings", settings), ("notes", notes), ("streams", streams), ("jobs", jobs), ("models", models)];
+    type Look = (&'static str, fn(&Patient) -> Finding);
+    let all: [Look; 5] = [("settings", settings), ("notes", notes), ("streams", streams), ("jobs", jobs), ("models", models)];
     let mut checks = Vec::new();
     for (name, look) in all {
         let patient = patient.clone();

@@ -60,8 +60,9 @@ fn needed(settings: &Settings, streams: usize, embedded: bool) -> u64 {
     let of_stream = settings.pipeline.gate_bytes as u64 + settings.pipeline.bronze_file_bytes as u64 + QUEUE;
     let pipelines = if does(Role::Bronze) || does(Role::Serving) { of_stream * streams.max(1) as u64 } else { 0 };
     let batch = if does(Role::Batch) { settings.batch.memory } else { 0 };
+    let console = if does(Role::Console) { (settings.batch.memory / 4).max(32 << 20) } else { 0 };
     let postgres = if embedded && (does(Role::Batch) || pipelines > 0) { POSTGRES } else { 0 };
-    PROGRAM + pipelines + batch + postgres
+    PROGRAM + pipelines + batch + console + postgres
 }
 
 fn judge(needed: u64, limit: u64, whose: &str) -> Finding {

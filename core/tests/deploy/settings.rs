@@ -46,7 +46,8 @@ fn document() -> String {
         let names: Vec<String> = row.env_names().iter().map(|name| format!("`{name}`")).collect();
         let default = row.show(&defaults).map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"));
         let secret = if row.secret { " *Secret.*" } else { "" };
-        writeln!(text, "| `{}` | {} | {default} | {}{secret} |", row.name, names.join(", "), row.help.replace('|', "\\|")).unwrap();
+        writeln!(text, "| `{}` | {} | {default} | {}{secret} |", row.name, names.join(", "), row.help.replace('|', "\\|"))
+            .unwrap();
     }
     text
 }

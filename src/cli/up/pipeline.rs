@@ -17,7 +17,7 @@ use tributary_actors::generator::{Config as GeneratorConfig, Generator, Halt, Re
 use tributary_actors::lake::upkeep;
 use tributary_actors::supervisor::{House, run as run_house};
 use tributary_actors::telemetry::Metrics;
-use tributary_batch::Local;
+use tributary_batch::{Limits, Local};
 use tributary_core::settings::layers::Loaded;
 use tributary_core::settings::{Role, Settings};
 use tributary_core::span::{Leg, Legs};
@@ -26,9 +26,9 @@ use tributary_core::traffic::Profile;
 
 use super::parts::Parts;
 use super::signals::Signals;
+use crate::cli::doctor;
 use crate::console;
 use crate::console::shared::Made;
-use crate::cli::doctor;
 use crate::engine::{LocalEngine, limits};
 
 /// How long the generator's last events may take to be acknowledged.
@@ -66,7 +66,10 @@ pub(crate) fn run(
     let batch = roles.contains(&Role::Batch).then(|| coordinator(&settings, &streams, Arc::clone(&jobs))).transpose()?;
     let boards: Vec<Board> = house.iter().flat_map(|h| &h.streams).map(|_| Board::default()).collect();
     let made = || {
-        let engine = Local::new(limits(&settings.batch)).context("cannot start the console's engine")?;
+        // What somebody asks for in passing takes a part of what jobs may, and at least what a sort needs; the rest is spilled.
+        let own = limits(&settings.batch);
+        let engine = Local::new(Limits { memory: (own.memory / 4).max(32 << 20), threads: 1, ..own });
+        let engine = engine.context("cannot start the console's engine")?;
         Ok::<_, anyhow::Error>(Made {
             settings: Arc::clone(&settings),
             loaded: loaded.clone(),

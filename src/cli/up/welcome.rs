@@ -54,7 +54,7 @@ pub(crate) fn text(parts: &Parts, roles: &BTreeSet<Role>, streams: &[Stream]) ->
         let _ = writeln!(text, "  {psql} -c 'SELECT * FROM realtime.{table} ORDER BY window_start DESC LIMIT 8'");
     }
     if let (Some(_), Some(topic)) = (parts.broker(), topics.first()) {
-        let _ = writeln!(text, "  kcat -b {kafka} -t {topic} -C -o -5 -e");
+        let _ = writeln!(text, "  kcat -b {kafka} -t {topic} -C -o -5 -c 5");
     }
     if stores {
         let _ = writeln!(text, "  {me} audit");
