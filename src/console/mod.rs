@@ -4,7 +4,7 @@
 //!
 //! - [`guard`]: who may come in. [`shared`]: what every page has at hand. [`asked`]: what somebody asked for. [`failure`]: why there is no
 //!   answer.
-//! - [`shell`]: the frame of a page. [`live`]: what changes of it. [`assets`]: styles and scripts. [`parts`]: what pages are made of.
+//! - [`shell`]: the frame of a page. [`live`]: what changes of it. [`assets`]: styles and scripts; [`squeeze`]: in fewer bytes. [`parts`]: what pages are made of.
 //! - [`doing`]: what may be done to jobs and runs.
 //! - [`pages`]: one file per page. [`api`]: the same for programs, with its own description.
 //! - [`flow`]: how fast records move. [`lake_view`]: the tables of the lake, kept. [`kept`]: other answers, kept. [`rows`]: rows of tables
@@ -32,6 +32,7 @@ mod routes;
 mod rows;
 pub(crate) mod shared;
 mod shell;
+mod squeeze;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,6 +10,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::assets;
 use super::failure::Failure;
+use super::squeeze;
 
 /// A page.
 pub(crate) struct Page {
@@ -82,7 +83,8 @@ impl Page {
 
     /// As a browser gets it.
     pub(crate) fn answer(&self, request: &HttpRequest) -> HttpResponse {
-        HttpResponse::build(self.status).content_type(ContentType::html()).body(frame(self, Some(request)).into_string())
+        let page = frame(self, Some(request)).into_string().into_bytes();
+        squeeze::body(request, HttpResponse::build(self.status).content_type(ContentType::html()), page, None)
     }
 }
 
