@@ -66,6 +66,7 @@ pub(crate) fn serve(listen: &str, metrics: Arc<Metrics>, boards: Vec<Board>, con
         App::new()
             .app_data(Data::clone(&probed))
             .app_data(web::PayloadConfig::new(LARGEST_BODY))
+            .app_data(web::FormConfig::default().limit(LARGEST_BODY))
             .configure(probes::routes)
             .service(web::scope("").wrap(Condition::new(shared.is_some(), from_fn(guard::guard))).configure(|config| {
                 if let Some(shared) = shared {
