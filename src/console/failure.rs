@@ -92,11 +92,7 @@ impl Failure {
     pub(crate) fn problem(&self) -> HttpResponse {
         let title = self.status.canonical_reason().unwrap_or("Error");
         let body = json!({ "title": title, "status": self.status.as_u16(), "detail": self.words });
-        let mut answer = HttpResponse::build(self.status);
-        if self.status == StatusCode::TOO_MANY_REQUESTS || self.status == StatusCode::SERVICE_UNAVAILABLE {
-            answer.insert_header(("Retry-After", "2"));
-        }
-        answer.content_type("application/problem+json").body(body.to_string())
+        HttpResponse::build(self.status).content_type("application/problem+json").body(body.to_string())
     }
 }
 

@@ -87,7 +87,8 @@ fn protect(headers: &mut header::HeaderMap) {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // `no-referrer` would make a browser hide the origin of our own forms as well.
+        (header::REFERRER_POLICY, "same-origin"),
         (header::X_FRAME_OPTIONS, "DENY"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
@@ -107,6 +108,9 @@ pub(crate) fn said(path: &str, failure: &Failure) -> HttpResponse {
         let challenge =
             HeaderValue::from_static("Basic realm=\"Tributary: any user, and the token as password\", charset=\"UTF-8\"");
         answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if matches!(failure.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
     }
     answer
 }

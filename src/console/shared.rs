@@ -3,6 +3,7 @@
 //! Work on the stores is done on a runtime of the console's own, never on the threads that answer: a large table makes no other page
 //! wait. What was begun there ends there, whether or not somebody still listens, so that no transaction is left half done.
 
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -98,7 +99,8 @@ pub(crate) struct Shared {
     /// What happened to tables, by table and version.
     pub(crate) pasts: Kept<Vec<Version>>,
     pool: Option<PgPool>,
-    runtime: Runtime,
+    /// Ends with the process: what it is at may block, and dropping it would wait for that.
+    runtime: ManuallyDrop<Runtime>,
     heavy: Semaphore,
     models: Mutex<Option<(Instant, Arc<Models>)>>,
     report: Mutex<Option<(Instant, Arc<Report>)>>,
@@ -124,7 +126,7 @@ impl Shared {
             letters: Kept::new(COUNTS, Some(COUNTS_FOR)),
             pasts: Kept::new(PASTS, None),
             pool: pool.transpose()?,
-            runtime,
+            runtime: ManuallyDrop::new(runtime),
             heavy: Semaphore::new(HEAVY),
             models: Mutex::new(None),
             report: Mutex::new(None),

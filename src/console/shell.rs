@@ -121,6 +121,8 @@ fn frame(page: &Page, request: Option<&HttpRequest>) -> Markup {
                     link rel="stylesheet" href=(assets::address("uPlot.min.css"));
                     script src=(assets::address("uPlot.iife.min.js")) defer {}
                 }
+                // Before anything is shown: a page that turns dark afterwards dazzles.
+                script src=(assets::address("theme.js")) {}
                 script src=(assets::address("console.js")) defer {}
             }
             body data-page=(page.name) data-stream=[stream] {
@@ -169,6 +171,17 @@ pub(crate) fn said_by(command: &str) -> Markup {
     html! { code.command data-copy title="The same on the command line" { (command) } }
 }
 
+/// Where somebody goes on whose request failed: the page itself, or the page that a form is on.
+fn back(path: &str) -> &str {
+    const ACTS: [&str; 7] = ["run", "pause", "resume", "backfill", "cancel", "retry", "replay"];
+    match path.rsplit_once('/') {
+        // `//host` is another house.
+        _ if path.starts_with("//") || path.contains('\\') => "/",
+        Some((page, act)) if ACTS.contains(&act) && !page.is_empty() => page,
+        _ => path,
+    }
+}
+
 /// The page that says why there is no page.
 pub(crate) fn failure(path: &str, failure: &Failure) -> HttpResponse {
     let title = match failure.status.as_u16() {
@@ -190,9 +203,28 @@ pub(crate) fn failure(path: &str, failure: &Failure) -> HttpResponse {
                 @if failure.status.is_server_error() {
                     p { "What to look at: " a href="/health" { "Health" } ", or " code.command data-copy { "tributary doctor" } }
                 }
-                p { a.button href=(path) { "Try again" } " " a.button href="/" { "Overview" } }
+                p { a.button href=(back(path)) { "Try again" } " " a.button href="/" { "Overview" } }
             }
         },
     );
     HttpResponse::build(failure.status).content_type(ContentType::html()).body(frame(&page, None).into_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::back;
+
+    #[test]
+    fn a_failed_request_leads_back_to_a_page_of_ours() {
+        for (path, page) in [
+            ("/jobs/x", "/jobs/x"),
+            ("/jobs/x/run", "/jobs/x"),
+            ("/deadletters/replay", "/deadletters"),
+            ("//evil.example/", "/"),
+            ("/\\evil.example", "/"),
+            ("/run", "/run"),
+        ] {
+            assert_eq!(back(path), page);
+        }
+    }
 }

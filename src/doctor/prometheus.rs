@@ -73,8 +73,9 @@ fn target(answer: &Value) -> Finding {
         targets.iter().filter(|target| target["health"] == "up").map(|target| text(&target["scrapeUrl"])).collect();
     match (targets.is_empty(), down.is_empty(), up.is_empty()) {
         (true, ..) => {
-            let fix = "its configuration is written at every start of `up`; start `up` again";
-            Finding::bad("it has no target `tributary`", fix).docs("docs/TROUBLESHOOTING.md#tributarymetricsmissing")
+            // It looks for them some seconds after its start.
+            let fix = "ask again in ten seconds; if it stays so start `up` again, which writes its configuration";
+            Finding::warn("it has no target `tributary` yet", fix).docs("docs/TROUBLESHOOTING.md#tributarymetricsmissing")
         }
         (_, false, _) => Finding::bad(down.join("; "), "see whether that address answers: curl it").docs(docs),
         (_, _, false) => Finding::ok(format!("reads {}", up.join(", "))),
@@ -120,7 +121,7 @@ mod tests {
         assert_eq!(target(&of("unknown")).state, State::Ok);
         let down = target(&of("down"));
         assert!(down.state == State::Bad && down.found.contains("refused"), "{down:?}");
-        assert_eq!(target(&Value::Null).state, State::Bad);
+        assert_eq!(target(&Value::Null).state, State::Warn);
     }
 
     #[test]

@@ -92,27 +92,30 @@ export class Tab {
     return answer.status();
   }
 
-  /// Presses the button of that name, unfolding what hides it as a person would; waits for the page that follows, if one does.
+  /// Unfolds what hides an element, by the summaries that a person would click.
+  async #unfold(element) {
+    await element.waitFor({ state: "attached" });
+    await element.evaluate((e) => {
+      for (let fold = e.closest("details"); fold; fold = fold.parentElement.closest("details")) if (!fold.open) fold.querySelector("summary").click();
+    });
+  }
+
+  /// Presses the button of that name; waits for the page that follows, if one does.
   async press(name, within = this.page.locator("body")) {
     const button = within.getByRole("button", { name, exact: true, includeHidden: true }).first();
-    await button.waitFor({ state: "attached" });
-    if (!(await button.isVisible())) {
-      const fold = this.page.locator("details:not([open])").filter({ has: button });
-      for (let i = await fold.count(); i > 0; i--) await fold.first().locator("summary").first().click();
-    }
+    await this.#unfold(button);
     await button.click();
     await this.page.waitForLoadState("load");
   }
 
-  /// Fills a field of a form that posts to an address with this end.
+  /// Fills a field of a form that posts to an address with this end; one that is hidden has its value from the page's own address.
   async fill(end, name, value) {
     const field = this.page.locator(`form[action$="${end}"] [name="${name}"]`).first();
-    await field.waitFor({ state: "attached" });
-    if (!(await field.isVisible())) {
-      const fold = this.page.locator("details:not([open])").filter({ has: field });
-      for (let i = await fold.count(); i > 0; i--) await fold.first().locator("summary").first().click();
-    }
-    if ((await field.evaluate((e) => e.tagName)) === "SELECT") await field.selectOption(value);
+    await this.#unfold(field);
+    const [kind, type, has] = await field.evaluate((e) => [e.tagName, e.type, e.value]);
+    if (type === "hidden") {
+      if (has !== value) throw new Error(`the hidden field ${name} says ${has} instead of ${value}`);
+    } else if (kind === "SELECT") await field.selectOption(value);
     else await field.fill(value);
   }
 

@@ -143,7 +143,7 @@ export const tests = [
   { name: "every link of every page leads somewhere", body: async (test) => {
     const links = new Map();
     await onEvery(test, {}, async (tab, page) => {
-      for (const href of await tab.page.locator("a[href]").evaluateAll((all) => all.map((a) => a.href.split("#")[0]))) {
+      for (const href of await tab.page.locator("a[href]").evaluateAll((all) => all.map((a) => new URL(a.getAttribute("href"), location).href.split("#")[0]))) {
         if (new URL(href).origin === new URL(test.ground.url).origin && !links.has(href)) links.set(href, page.path);
       }
     });

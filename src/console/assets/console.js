@@ -175,7 +175,6 @@
     $$("figure[data-chart] .plot").forEach((box) => box.remove());
     drawAll();
   }
-  try { const kept = localStorage.getItem("theme"); if (kept) document.documentElement.dataset.theme = kept; } catch { /* as above */ }
 
   // --- copying ---------------------------------------------------------------------------------------------------------------------
   document.addEventListener("click", async (event) => {
@@ -193,7 +192,9 @@
       button.addEventListener("click", act);
     }
     $$("[data-copy]").forEach((command) => { command.tabIndex = 0; command.setAttribute("role", "button"); });
-    document.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.matches?.("[data-copy]")) event.target.click(); });
+    document.addEventListener("keydown", (event) => {
+      if ((event.key === "Enter" || event.key === " ") && event.target.matches?.("[data-copy]")) { event.preventDefault(); event.target.click(); }
+    });
     drawAll();
     setInterval(ages, 1000);
     const tail = $("[data-tail]");
