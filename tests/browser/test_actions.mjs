@@ -126,23 +126,24 @@ const acts = {
   },
   "Preview replay says how many, Replay these records makes them valid": async ({ open, ground }, js) => {
     const tab = await open({ js });
-    // The second time there is nothing left to become valid: another reason, and the action is in the audit all the same.
+    // Only the source that the lab has allowed since can become valid, and only once: the other time it is said that nothing would.
     const reason = js ? "not_allowed" : "missing_field";
     same(await tab.go(`/deadletters?stream=${STREAM}&reason=${reason}`), 200, "status");
     await tab.fill("/deadletters/replay", "reason", reason);
-    const total = () => ground.one("SELECT sum(event_count) FROM realtime.events_per_minute");
     await ground.leaves(0, "Preview replay", () => tab.press("Preview replay"));
     await until("it says how many", async () => /\d/.test(await tab.text()) && (await tab.text()).includes(STREAM), 5);
     await readable(tab, js);
-    const before = await ground.sql("SELECT next FROM ops.replays");
-    must(await total(), "no windows");
-    await ground.leaves(1, "Replay these records", () => tab.press("Replay these records"));
-    if (js) {
-      await until("the windows have taken the replay", async () =>
-        JSON.stringify(await ground.sql("SELECT next FROM ops.replays")) !== JSON.stringify(before), 30);
-      const left = (await ground.api(`deadletters?stream=${STREAM}&reason=not_allowed`));
-      must(JSON.stringify(left).length > 2, "the API does not answer");
+    if (!js) {
+      must((await tab.text()).includes("Nothing would become valid"), "it does not say that nothing would become valid");
+      same(await tab.page.getByRole("button", { name: "Replay these records" }).count(), 0, "buttons that would do nothing");
+      return;
     }
+    const before = await ground.sql("SELECT next FROM ops.replays");
+    await ground.leaves(1, "Replay these records", () => tab.press("Replay these records"));
+    await until("the windows have taken the replay", async () =>
+      JSON.stringify(await ground.sql("SELECT next FROM ops.replays")) !== JSON.stringify(before), 30);
+    const left = await ground.api(`deadletters?stream=${STREAM}&reason=not_allowed`);
+    must(JSON.stringify(left).length > 2, "the API does not answer");
   },
   "Run query shows rows": async ({ open, ground }, js) => {
     const tab = await open({ js });
