@@ -74,8 +74,15 @@ where
         shown.await.unwrap_or_else(|error| said(request.path(), &Failure::of(error)))
     };
     let on = move |request: HttpRequest, shared: Data<Shared>| async move {
-        let begun = Asked::of(&request, &shared).and_then(|asked| live::stream(asked, show));
-        begun.unwrap_or_else(|failure| said(request.path(), &failure))
+        let begun = async {
+            let asked = Asked::of(&request, &shared)?;
+            // A page that is not there has no stream.
+            match show(asked.clone()).await.map_err(Failure::of) {
+                Err(failure) if failure.status.is_client_error() => Err(failure),
+                _ => live::stream(asked, show),
+            }
+        };
+        begun.await.unwrap_or_else(|failure| said(request.path(), &failure))
     };
     config.route(address, web::get().to(once)).route(address, web::head().to(once));
     config.route(&format!("/live{address}"), web::get().to(on));
