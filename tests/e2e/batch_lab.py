@@ -90,12 +90,12 @@ class BatchLab(Lab):
         except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
             return []
 
-    def make(self, count, seed, *, days_ago=0, hours=1, flaws=("--malformed", "1%", "--late", "2%", "--duplicate", "1%", "--unusual", "2%")):
+    def make(self, count, seed, *, days_ago=0, hours=1, users=100, flaws=("--malformed", "1%", "--late", "2%", "--duplicate", "1%", "--unusual", "2%")):
         """Makes events that end so many days ago and waits until bronze has them; their truth is kept for the judge."""
         truth = self.dir / f"truth-{len(self.truths)}.json"
         start = datetime.now(timezone.utc) - timedelta(days=days_ago, hours=hours)
-        self.command("generate", "--count", count, "--seed", seed, "--start", f"{start:%Y-%m-%dT%H:%M:00Z}", "--span", f"{hours}h", *flaws,
-                     "--truth", truth, seconds=900)
+        self.command("generate", "--count", count, "--seed", seed, "--start", f"{start:%Y-%m-%dT%H:%M:00Z}", "--span", f"{hours}h",
+                     "--users", users, *flaws, "--truth", truth, seconds=900)
         self.truths.append(truth)
         self.drain_bronze()
 

@@ -29,12 +29,12 @@ class Mishaps:
     """The scenes. Each begins with everything in order and ends with everything in order."""
 
     def __init__(self, lab):
-        self.lab, self.seed = lab, 4000
+        self.lab, self.seed, self.users = lab, 4000, 100
 
     def more(self, days_ago=0):
-        """New events, so that there is something to do."""
-        self.seed += 1
-        self.lab.make(3_000, self.seed, days_ago=days_ago)
+        """New events, of users who were not there before among them: there is something to do, and it shows in `dau`."""
+        self.seed, self.users = self.seed + 1, self.users + 20
+        self.lab.make(3_000, self.seed, days_ago=days_ago, users=self.users)
 
     def write(self, name, text):
         (self.lab.models / f"{name}.sql").write_text(text, encoding="utf-8")
