@@ -12,7 +12,7 @@ use actix_web::web::Bytes;
 use anyhow::Result;
 use futures::stream;
 use serde_json::{Map, Value, json};
-use tokio::time::{Interval, interval};
+use tokio::time::{Instant, Interval, interval_at};
 
 use super::asked::Asked;
 use super::failure::Failure;
@@ -23,24 +23,31 @@ const LOOK: Duration = Duration::from_secs(2);
 /// A stream ends after so many looks and the browser comes again: nobody holds one for ever.
 const LOOKS: u32 = 1_800;
 
-/// The stream of a page.
-pub(crate) fn stream<F, R>(asked: Asked, show: F) -> Result<HttpResponse, Failure>
+/// The stream of a page, which was looked at already.
+pub(crate) fn stream<F, R>(asked: Asked, first: Result<Page, Failure>, show: F) -> Result<HttpResponse, Failure>
 where
     F: Fn(Asked) -> R + 'static,
     R: Future<Output = Result<Page>> + 'static,
 {
     let permit = asked.shared.watchers.clone().try_acquire_owned();
     let permit = permit.map_err(|_| Failure::busy("too many live pages are open; close some of them"))?;
-    let watch = Watch { ticks: interval(LOOK), looks: 0, sent: HashMap::new(), asked, show, _permit: permit };
+    let ticks = interval_at(Instant::now() + LOOK, LOOK);
+    let watch = Watch { first: Some(first), ticks, looks: 0, sent: HashMap::new(), asked, show, _permit: permit };
     let events = stream::unfold(watch, |mut watch| async move {
         if watch.looks == LOOKS {
             return None;
         }
         watch.looks += 1;
-        watch.ticks.tick().await;
-        let event = match (watch.show)(watch.asked.clone()).await {
+        let look = match watch.first.take() {
+            Some(first) => first,
+            None => {
+                watch.ticks.tick().await;
+                (watch.show)(watch.asked.clone()).await.map_err(Failure::of)
+            }
+        };
+        let event = match look {
             Ok(page) => changes(&page, &mut watch.sent),
-            Err(error) => Some(event("problem", &json!({ "words": Failure::of(error).words }))),
+            Err(failure) => Some(event("problem", &json!({ "words": failure.words }))),
         };
         let text = event.unwrap_or_else(|| ": nothing new\n\n".to_owned());
         Some((Ok::<_, Infallible>(Bytes::from(text)), watch))
@@ -49,6 +56,7 @@ where
 }
 
 struct Watch<F, P> {
+    first: Option<Result<Page, Failure>>,
     ticks: Interval,
     looks: u32,
     /// What each part said.

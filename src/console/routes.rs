@@ -79,7 +79,7 @@ where
             // A page that is not there has no stream.
             match show(asked.clone()).await.map_err(Failure::of) {
                 Err(failure) if failure.status.is_client_error() => Err(failure),
-                _ => live::stream(asked, show),
+                first => live::stream(asked, first, show),
             }
         };
         begun.await.unwrap_or_else(|failure| said(request.path(), &failure))

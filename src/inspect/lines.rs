@@ -60,6 +60,22 @@ pub(crate) struct Wanted {
     pub(crate) words: Option<String>,
 }
 
+/// Lines on one side of a number, in an order.
+macro_rules! lines {
+    ($side:literal, $order:literal) => {
+        concat!(
+            "SELECT id, run_id, task, attempt, at, level, message FROM ops.logs \
+             WHERE run_id = $1 AND ($2::bigint IS NULL OR id ",
+            $side,
+            " $2) AND ($3::text IS NULL OR task = $3) AND ($4::int IS NULL OR attempt = $4) \
+             AND ($5::text[] IS NULL OR level = ANY($5)) \
+             AND ($6::text IS NULL OR position(lower($6) IN lower(message)) > 0) ORDER BY id ",
+            $order,
+            " LIMIT $7"
+        )
+    };
+}
+
 /// Lines after the one of this number, in their order.
 pub(crate) async fn after(
     connection: &mut PgConnection,
@@ -68,20 +84,7 @@ pub(crate) async fn after(
     after: i64,
     limit: u32,
 ) -> sqlx::Result<Vec<LogLine>> {
-    sqlx::query_as(
-        "SELECT id, run_id, task, attempt, at, level, message FROM ops.logs WHERE run_id = $1 AND id > $2 \
-         AND ($3::text IS NULL OR task = $3) AND ($4::int IS NULL OR attempt = $4) AND ($5::text[] IS NULL OR level = ANY($5)) \
-         AND ($6::text IS NULL OR position(lower($6) IN lower(message)) > 0) ORDER BY id LIMIT $7",
-    )
-    .bind(run)
-    .bind(after)
-    .bind(&wanted.task)
-    .bind(wanted.attempt)
-    .bind(wanted.level.map(Level::and_graver))
-    .bind(&wanted.words)
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await
+    ask(connection, lines!(">", "ASC"), run, wanted, Some(after), limit).await
 }
 
 /// The newest lines, or the newest before the one of this number; in their order.
@@ -92,22 +95,29 @@ pub(crate) async fn newest(
     before: Option<i64>,
     limit: u32,
 ) -> sqlx::Result<Vec<LogLine>> {
-    let mut lines: Vec<LogLine> = sqlx::query_as(
-        "SELECT id, run_id, task, attempt, at, level, message FROM ops.logs WHERE run_id = $1 AND ($2::bigint IS NULL OR id < $2) \
-         AND ($3::text IS NULL OR task = $3) AND ($4::int IS NULL OR attempt = $4) AND ($5::text[] IS NULL OR level = ANY($5)) \
-         AND ($6::text IS NULL OR position(lower($6) IN lower(message)) > 0) ORDER BY id DESC LIMIT $7",
-    )
-    .bind(run)
-    .bind(before)
-    .bind(&wanted.task)
-    .bind(wanted.attempt)
-    .bind(wanted.level.map(Level::and_graver))
-    .bind(&wanted.words)
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await?;
+    let mut lines = ask(connection, lines!("<", "DESC"), run, wanted, before, limit).await?;
     lines.reverse();
     Ok(lines)
+}
+
+async fn ask(
+    connection: &mut PgConnection,
+    sql: &'static str,
+    run: i64,
+    wanted: &Wanted,
+    line: Option<i64>,
+    limit: u32,
+) -> sqlx::Result<Vec<LogLine>> {
+    sqlx::query_as(sql)
+        .bind(run)
+        .bind(line)
+        .bind(&wanted.task)
+        .bind(wanted.attempt)
+        .bind(wanted.level.map(Level::and_graver))
+        .bind(&wanted.words)
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await
 }
 
 /// `2026-01-05 10:00:00.250 info  silver: version 5`, so that what matters comes first and lines align.

@@ -1,5 +1,5 @@
-//! What is old goes: rows of the window tables, runs with all that hangs on them, and what people did. In bounded steps, each a transaction of its own
-//! under the leader's lease, so that nobody waits for long and a dead leader has only done less.
+//! What is old goes: rows of the window tables, runs with all that hangs on them, and what people did. In bounded steps, each a
+//! transaction of its own under the leader's lease, so that nobody waits for long and a dead leader has only done less.
 //!
 //! Promises: before the first row of a window table goes, `ops.retention` says from where on that table is complete; the newest run
 //! of every job stays.
@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres};
 use tributary_core::stream::Window;
 
 use super::lease::{LeaderError, Lease};
@@ -41,7 +43,7 @@ pub async fn windows(
     windows: &[Window],
     keep: Duration,
 ) -> Result<Vec<Retained>, LeaderError> {
-    let doing = || ServingError::new("deleting old windows");
+    const DOING: &str = "deleting old windows";
     let mut retained = Vec::with_capacity(windows.len());
     for window in windows {
         let mut transaction = lease.begin(connection).await?;
@@ -55,23 +57,10 @@ pub async fn windows(
         .bind(seconds(keep))
         .fetch_one(&mut *transaction)
         .await
-        .map_err(doing())?;
-        transaction.commit().await.map_err(doing())?;
-        let mut deleted = 0;
-        loop {
-            let mut transaction = lease.begin(connection).await?;
-            let some = sqlx::query(sql::delete_old(window))
-                .bind(before)
-                .bind(WINDOWS)
-                .execute(&mut *transaction)
-                .await
-                .map_err(doing())?;
-            transaction.commit().await.map_err(doing())?;
-            if some.rows_affected() == 0 {
-                break;
-            }
-            deleted += some.rows_affected();
-        }
+        .map_err(ServingError::new(DOING))?;
+        transaction.commit().await.map_err(ServingError::new(DOING))?;
+        let some = || sqlx::query(sql::delete_old(window)).bind(before).bind(WINDOWS);
+        let deleted = until_none(connection, lease, DOING, some).await?;
         retained.push(Retained { table: window.table.clone(), before, deleted });
     }
     Ok(retained)
@@ -82,26 +71,16 @@ pub async fn windows(
 /// # Errors
 /// [`LeaderError`]; some may be gone then.
 pub async fn runs(connection: &mut PgConnection, lease: &Lease, keep: Duration) -> Result<u64, LeaderError> {
-    let doing = || ServingError::new("deleting old runs");
-    let mut deleted = 0;
-    loop {
-        let mut transaction = lease.begin(connection).await?;
-        let some = sqlx::query(
+    let some = || {
+        sqlx::query(
             "DELETE FROM ops.runs WHERE id = ANY(ARRAY(SELECT id FROM ops.runs AS r \
              WHERE ended_at < now() - $1::bigint * interval '1 second' \
              AND EXISTS (SELECT FROM ops.runs AS newer WHERE newer.job = r.job AND newer.id > r.id) ORDER BY ended_at LIMIT $2))",
         )
         .bind(seconds(keep))
         .bind(RUNS)
-        .execute(&mut *transaction)
-        .await
-        .map_err(doing())?;
-        transaction.commit().await.map_err(doing())?;
-        if some.rows_affected() == 0 {
-            return Ok(deleted);
-        }
-        deleted += some.rows_affected();
-    }
+    };
+    until_none(connection, lease, "deleting old runs", some).await
 }
 
 /// Deletes what people did longer than `keep` ago.
@@ -109,24 +88,33 @@ pub async fn runs(connection: &mut PgConnection, lease: &Lease, keep: Duration) 
 /// # Errors
 /// [`LeaderError`]; some may be gone then.
 pub async fn actions(connection: &mut PgConnection, lease: &Lease, keep: Duration) -> Result<u64, LeaderError> {
-    let doing = || ServingError::new("deleting old actions");
-    let mut deleted = 0;
-    loop {
-        let mut transaction = lease.begin(connection).await?;
-        let some = sqlx::query(
+    let some = || {
+        sqlx::query(
             "DELETE FROM ops.actions WHERE id = ANY(ARRAY(SELECT id FROM ops.actions \
              WHERE at < now() - $1::bigint * interval '1 second' ORDER BY id LIMIT $2))",
         )
         .bind(seconds(keep))
         .bind(ACTIONS)
-        .execute(&mut *transaction)
-        .await
-        .map_err(doing())?;
-        transaction.commit().await.map_err(doing())?;
-        if some.rows_affected() == 0 {
+    };
+    until_none(connection, lease, "deleting old actions", some).await
+}
+
+/// Deletes some, each time in a transaction of its own, until there are none.
+async fn until_none<'a>(
+    connection: &mut PgConnection,
+    lease: &Lease,
+    doing: &'static str,
+    some: impl Fn() -> Query<'a, Postgres, PgArguments>,
+) -> Result<u64, LeaderError> {
+    let mut deleted = 0;
+    loop {
+        let mut transaction = lease.begin(connection).await?;
+        let gone = some().execute(&mut *transaction).await.map_err(ServingError::new(doing))?.rows_affected();
+        transaction.commit().await.map_err(ServingError::new(doing))?;
+        if gone == 0 {
             return Ok(deleted);
         }
-        deleted += some.rows_affected();
+        deleted += gone;
     }
 }
 

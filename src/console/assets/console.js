@@ -18,7 +18,14 @@
 
   // --- charts ----------------------------------------------------------------------------------------------------------------------
   const charts = new Map();
-  const colour = (n) => getComputedStyle(document.documentElement).getPropertyValue(n).trim();
+  // As it is now, in light or dark: the property alone names both.
+  function colour(name) {
+    const root = document.documentElement;
+    root.style.color = `var(${name})`;
+    const { color } = getComputedStyle(root);
+    root.style.color = "";
+    return color;
+  }
   const short = (v) => v == null ? "–" : Math.abs(v) >= 1e6 ? `${(v / 1e6).toFixed(1)} M` : Math.abs(v) >= 1e4 ? `${(v / 1e3).toFixed(1)} k` : Number.isInteger(v) ? v.toLocaleString("en") : v.toFixed(1);
   function draw(figure) {
     if (typeof uPlot === "undefined") return;
