@@ -77,10 +77,10 @@ impl Local {
     }
 }
 
-/// The SQL files of a folder, by name; or those that are compiled in.
+/// The SQL files of a folder and of those in it, by path; or those that are compiled in. What begins with a dot is nobody's model.
 ///
 /// # Errors
-/// When the folder cannot be read, or a file cannot.
+/// When a folder cannot be read, or a file cannot.
 pub fn read_folder(folder: &Path) -> Result<Vec<(String, String)>> {
     let failed = |path: &Path, e: std::io::Error| Error::Failed(format!("models in {}: {e}", path.display()));
     let entries = match std::fs::read_dir(folder) {
@@ -92,9 +92,17 @@ pub fn read_folder(folder: &Path) -> Result<Vec<(String, String)>> {
     };
     let mut files = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|e| failed(folder, e))?.path();
-        let hidden = path.file_name().and_then(|n| n.to_str()).is_none_or(|n| n.starts_with('.'));
-        if hidden || path.extension().is_none_or(|e| e != "sql") || !path.is_file() {
+        let entry = entry.map_err(|e| failed(folder, e))?;
+        let path = entry.path();
+        if entry.file_name().to_str().is_none_or(|name| name.starts_with('.')) {
+            continue;
+        }
+        // Not through links, which may lead round in circles.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            files.extend(read_folder(&path)?);
+            continue;
+        }
+        if path.extension().is_none_or(|e| e != "sql") || !path.is_file() {
             continue;
         }
         let bytes = std::fs::read(&path).map_err(|e| failed(&path, e))?;

@@ -4,6 +4,9 @@
 //! rows by [`crate::batch::schema`] (or the same columns read back from the lake, as plain strings) and spans that were already cut
 //! to what the store lacks. Promises to count exactly the rows whose status is `ok` and whose offset lies inside their
 //! partition's span, and nothing else.
+//!
+//! A field that was declared after rows were written is null in them, or its column is not in their file at all: such a row is in no
+//! group of that field, passes no filter of it and adds nothing to its sum.
 
 use std::sync::Arc;
 
@@ -119,7 +122,7 @@ impl Folder {
     /// Folds the rows of `spans` into one delta per span, also for spans without a row.
     ///
     /// # Errors
-    /// [`NotOurSchema`] when a needed column is missing or of another type.
+    /// [`NotOurSchema`] when a column that every row has is missing, or any is of another type.
     pub fn fold(&self, rows: &RecordBatch, spans: &[Span]) -> Result<Vec<PartitionDelta>, NotOurSchema> {
         let mut deltas: Vec<_> = spans.iter().map(|s| PartitionDelta::empty(*s)).collect();
         if rows.num_rows() == 0 {
@@ -140,8 +143,10 @@ impl Folder {
         let mut sums = Vec::with_capacity(self.sums.len());
         for field in &self.sums {
             let name = &self.stream.fields[*field].column;
-            let array = self.column(rows, name)?;
-            sums.push(array.as_primitive_opt::<Int64Type>().ok_or_else(|| self.not_ours(rows, name, "int64"))?);
+            let array = rows.column_by_name(name);
+            let integers =
+                array.map(|array| array.as_primitive_opt::<Int64Type>().ok_or_else(|| self.not_ours(rows, name, "int64")));
+            sums.push(integers.transpose()?);
         }
 
         // One look-up per row, whatever the number of windows: rows that agree in span, slot and all used texts share a cell.
@@ -192,7 +197,9 @@ impl Folder {
             last = Some(at);
             totals[at] += 1;
             for (i, sum) in sums.iter().enumerate() {
-                if sum.is_valid(row) {
+                if let Some(sum) = sum
+                    && sum.is_valid(row)
+                {
                     totals[at + 1 + i] += i128::from(sum.value(row));
                 }
             }
@@ -221,7 +228,7 @@ impl Folder {
             if !taken {
                 continue;
             }
-            // A declaration only groups by required fields, so a valid row has them all.
+            // A declaration only groups by required fields, so a valid row has them all, unless it is older than the field.
             let group: Option<Box<[Arc<str>]>> = window.group_by.iter().map(|f| text(*f).cloned()).collect();
             let Some(group) = group else { continue };
             let amount = match &window.measure {
@@ -244,7 +251,9 @@ impl Folder {
 
     fn codes(&self, rows: &RecordBatch, field: usize) -> Result<Codes, NotOurSchema> {
         let name = &self.stream.fields[field].column;
-        let array = self.column(rows, name)?;
+        let Some(array) = rows.column_by_name(name) else {
+            return Ok(Codes { per_row: vec![0; rows.num_rows()], texts: vec![None] });
+        };
         if let Some(dictionary) = array.as_dictionary_opt::<Int32Type>()
             && let Some(values) = dictionary.values().as_string_opt::<i32>()
         {

@@ -67,7 +67,7 @@ pub(crate) enum Kind {
     Incarnation,
     /// A window table differs from bronze.
     Window,
-    /// Valid rows that cannot be counted: no event time or no group.
+    /// Valid rows that cannot be counted: no event time.
     Unkeyed,
     /// Valid events of bronze that silver should have and has not.
     SilverMissing,

@@ -128,7 +128,7 @@ pub(crate) struct Rows {
 pub(crate) struct Recount {
     /// Per window.
     pub(crate) counts: Vec<Counts>,
-    /// Valid rows that no window can take: no event time, no group or nothing to add.
+    /// Valid rows that no window can take, because they have no event time.
     pub(crate) unkeyed: u64,
 }
 
@@ -138,7 +138,7 @@ impl Recount {
         Recount { counts: (0..windows).map(|_| Counts::default()).collect(), unkeyed: 0 }
     }
 
-    /// Counts one valid row.
+    /// Counts one valid row. One that is older than a field has null there: it is in no group of it, and adds nothing to its sum.
     pub(crate) fn add(&mut self, plans: &WindowPlans, rows: &Rows, row: usize, event_us: Option<i64>) {
         let Some(event_us) = event_us else {
             self.unkeyed += 1;
@@ -152,14 +152,12 @@ impl Recount {
             for (place, column) in group.iter_mut().zip(&plan.group) {
                 *place = rows.texts[*column][row];
             }
-            let amount = plan.sum.map_or(Some(1), |column| rows.integers[column][row]);
-            match amount {
-                Some(amount) if !group.contains(&NULL) => {
-                    let start = event_us.div_euclid(plan.every_us) * plan.every_us;
-                    *counts.entry((start, group)).or_default() += i128::from(amount);
-                }
-                _ => self.unkeyed += 1,
+            if group.contains(&NULL) {
+                continue;
             }
+            let amount = plan.sum.map_or(1, |column| rows.integers[column][row].unwrap_or(0));
+            let start = event_us.div_euclid(plan.every_us) * plan.every_us;
+            *counts.entry((start, group)).or_default() += i128::from(amount);
         }
     }
 

@@ -148,10 +148,12 @@ fn column(batch: &RecordBatch, name: &str, as_type: &DataType) -> Result<ArrayRe
     cast(column, as_type).with_context(|| format!("column {name} is {}", column.data_type()))
 }
 
-/// A text column as numbers, each text looked up once.
+/// A text column as numbers, each text looked up once. A column that was declared after the file was written is null in it.
 fn numbers(symbols: &Symbols, batch: &RecordBatch, name: &str) -> Result<Vec<u32>> {
     let symbol = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-    let mut plain = batch.column_by_name(name).with_context(|| format!("column {name} is missing"))?.clone();
+    let Some(mut plain) = batch.column_by_name(name).cloned() else {
+        return Ok(vec![super::recount::NULL; batch.num_rows()]);
+    };
     if plain.data_type() != &symbol {
         // Booleans and integers have no dictionary of texts, but a text each.
         plain = cast(&cast(&plain, &DataType::Utf8)?, &symbol)?;
@@ -179,14 +181,17 @@ fn fold(plan: &Plan<'_>, batch: &RecordBatch, check: &mut FileCheck<'_>, tally: 
     let (event, kafka) = (event.as_primitive::<TimestampMicrosecondType>(), kafka.as_primitive::<TimestampMicrosecondType>());
     let error = error.as_string::<i32>();
 
+    batch.column_by_name("status").context("column status is missing")?;
     let status = numbers(plan.symbols, batch, "status")?;
     let mut rows = Rows::default();
     for name in &plan.windows.texts {
         rows.texts.push(numbers(plan.symbols, batch, name)?);
     }
     for name in &plan.windows.integers {
-        let column = column(batch, name, &DataType::Int64)?;
-        rows.integers.push(column.as_primitive::<Int64Type>().iter().collect());
+        rows.integers.push(match batch.column_by_name(name) {
+            Some(_) => column(batch, name, &DataType::Int64)?.as_primitive::<Int64Type>().iter().collect(),
+            None => vec![None; batch.num_rows()],
+        });
     }
 
     // A handful of statuses per batch: what each means is asked once, not per row.

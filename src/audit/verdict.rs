@@ -85,7 +85,7 @@ impl Audit<'_> {
         };
         self.report.serving.state = State::Checked;
         if tally.recount.unkeyed > 0 {
-            let detail = format!("{} valid rows have no event time, no group or nothing to add", tally.recount.unkeyed);
+            let detail = format!("{} valid rows have no event time", tally.recount.unkeyed);
             self.find(Finding::new(Kind::Unkeyed, detail));
         }
         for ((window, stored), recount) in self.stream.windows.iter().zip(&snapshot.tables).zip(&tally.recount.counts) {

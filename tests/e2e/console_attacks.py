@@ -98,10 +98,20 @@ def a_failure_leads_back_into_the_house(lab, web):
         answer = web.get(path)
         if re.search(r'href="(?!/(?![/\\]))', answer.text.split("<main", 1)[-1]):
             raise Failure(f"{path}: the page has a link out of the house: {plain(answer.text)[:300]}")
+
+
+def a_form_that_is_refused_leads_back_to_its_page(lab, web):
     for path in ("/runs/999999999/cancel", "/runs/999999999/retry", "/jobs/no_such_job/run"):
         answer = expect(web.form(path, "confirm=yes"), (404, 409), path)
         if f'href="{path}"' in answer.text:
             raise Failure(f"POST {path}: the page leads to the form's own address, where there is nothing to look at")
+    refused = lab.ask("SELECT outcome FROM ops.actions ORDER BY id DESC LIMIT 2")
+    if refused != [("refused",)] * 2:
+        raise Failure(f"what was asked of runs that are not there is in the history as {refused}")
+
+
+# What was asked of a run and refused is in the history; a job that is not there has none.
+a_form_that_is_refused_leads_back_to_its_page.leaves = 2
 
 
 def what_is_too_large_is_not_read(lab, web):
@@ -254,6 +264,7 @@ def who_does_too_much_at_once_waits(lab, web):
 
 
 ATTACKS = [another_sites_page_cannot_do_anything, the_api_takes_nothing_that_a_page_may_send_unasked, nothing_is_done_by_looking,
-           a_strangers_name_for_this_machine_is_turned_away, pages_forbid_what_a_browser_would_allow, a_failure_leads_back_into_the_house, what_is_too_large_is_not_read,
+           a_strangers_name_for_this_machine_is_turned_away, pages_forbid_what_a_browser_would_allow, a_failure_leads_back_into_the_house,
+           a_form_that_is_refused_leads_back_to_its_page, what_is_too_large_is_not_read,
            no_path_leads_out_of_the_house, numbers_that_are_none_are_refused, a_request_that_can_be_read_in_two_ways_is_not_read,
            live_streams_are_limited_and_given_back, who_is_slow_is_put_out_and_keeps_nobody_waiting, who_does_too_much_at_once_waits]

@@ -102,8 +102,7 @@ def fill(lab, server, days, scrapes):
     happened = time.time()
     wait_for("a whole minute is in the windows", lambda: whole_minute(lab.postgres.url), 120, every=0.5)
     server.wait_scraped(scrapes, 60 + 6 * scrapes)
-    # Two scrapes later.
-    server.wait_minute(happened + 11)
+    server.wait_minute(happened)
     server.wait_rules()
 
 

@@ -121,8 +121,13 @@ class Server:
         done = time.time()
         wait_for("the next step", lambda: time.time() // 5 > done // 5, 6)
 
-    def wait_minute(self, after):
-        """Until a whole minute has begun since then: panels with an interval of a minute are asked at the last one."""
+    def wait_minute(self, happened):
+        """Until a whole minute has begun since that, and since the first comparison of windows with bronze, were scraped: panels with an
+        interval of a minute are asked at the last one."""
+        compared = "max(min_over_time(tributary_drift_checked_timestamp_seconds[1h]))"
+        self.wait("the windows are compared with bronze", compared, 120)
+        # Two scrapes later.
+        after = max(happened, self.value(compared)) + 11
         wait_for("a whole minute begins", lambda: time.time() // 60 > after // 60, 90, every=0.2)
 
     def unhealthy(self):

@@ -154,7 +154,7 @@ class Topology:
         """Waits until Prometheus has seen all of that, at the moments at which the panels ask."""
         wait_for("a whole minute is in the windows", lambda: dashboards.whole_minute(self.url()), 120, every=0.5)
         self.prometheus.wait_scraped(scrapes=6)
-        self.prometheus.wait_minute(self.happened + 11)
+        self.prometheus.wait_minute(self.happened)
         self.prometheus.wait_rules()
 
     def memory(self):

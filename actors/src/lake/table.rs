@@ -1,4 +1,4 @@
-//! Creating tables, and refusing a bronze table that is not what its stream declares.
+//! Creating tables, giving a bronze table the columns that its stream has declared since, and refusing one that cannot hold the stream.
 //!
 //! Tables are reader 1 / writer 2 without features, so that every engine reads them.
 
@@ -15,6 +15,7 @@ use deltalake::protocol::SaveMode;
 use tributary_core::stream::{Kind, Stream};
 use tributary_core::table::DATE_COLUMN;
 
+use super::delta_log::{self, Commit, CommitError, DeltaLog, Move};
 use super::snapshot::Snapshot;
 use super::{LakeError, delta_error};
 
@@ -81,13 +82,44 @@ pub fn columns(stream: &Stream) -> Vec<StructField> {
         .collect()
 }
 
-/// Creates a bronze table unless it exists, then checks it.
+/// Others may change the table between a look at it and a commit; not for ever.
+const ATTEMPTS: u32 = 20;
+
+/// Creates a bronze table unless it exists, checks it, and adds the columns that it lacks: rows that are there have null in them.
 ///
 /// # Errors
 /// [`LakeError::Refused`] when the table that exists cannot hold the stream; [`LakeError::Delta`] when it cannot be read or made.
 pub async fn ensure(store: &LogStoreRef, stream: &Stream) -> Result<(), LakeError> {
     create(store, &stream.name, &stream.description, columns(stream), true, Retention::BRONZE.properties()).await?;
-    check(&Snapshot::open(store).await?, stream)
+    for _ in 0..ATTEMPTS {
+        let snapshot = Snapshot::open(store).await?;
+        let missing = lacks(&snapshot, stream)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let names = missing.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
+        match add_columns(&snapshot, stream, missing.clone()).await {
+            Ok(version) => tracing::info!(table = %store.root_url(), columns = names, version, "columns added"),
+            Err(CommitError::Store(error)) => return Err(error),
+            // Another instance was first, with these columns or with something else.
+            Err(error) => tracing::debug!(table = %store.root_url(), %error, "columns are added in another attempt"),
+        }
+    }
+    Err(refused(store, format!("others change it all the time, so that it did not get its new columns in {ATTEMPTS} attempts")))
+}
+
+async fn add_columns(snapshot: &Snapshot, stream: &Stream, new: Vec<StructField>) -> Result<u64, CommitError> {
+    let store = snapshot.store();
+    let refuse = |e: &dyn std::fmt::Display| refused(store, format!("its columns cannot be added: {e}"));
+    let has = snapshot.metadata().parse_schema().map_err(|e| refuse(&e))?;
+    let all = StructType::try_new(has.fields().cloned().chain(new)).map_err(|e| refuse(&e))?;
+    let commit = Commit {
+        based_on: Some(snapshot.version()),
+        moves: vec![Move::rewriter(&format!("bronze.{}", stream.name), |app| snapshot.txn(app))],
+        metadata: Some(snapshot.metadata().clone().with_schema(&all).map_err(|e| refuse(&e))?),
+        ..Commit::new("ADD COLUMNS", delta_log::Kind::Note)
+    };
+    DeltaLog::open(store.clone()).await?.commit(&commit).await
 }
 
 /// Creates a table with these columns unless there is one, and returns what there is: its columns may be others.
@@ -188,7 +220,11 @@ fn writable(snapshot: &Snapshot) -> Result<(), LakeError> {
     Ok(())
 }
 
-fn check(snapshot: &Snapshot, stream: &Stream) -> Result<(), LakeError> {
+/// The declared columns that a bronze table lacks.
+///
+/// # Errors
+/// [`LakeError::Refused`] when it cannot hold the stream, with the columns or without.
+pub fn lacks(snapshot: &Snapshot, stream: &Stream) -> Result<Vec<StructField>, LakeError> {
     writable(snapshot)?;
     let refuse = |problem: String| refused(snapshot.store(), problem);
     if !snapshot.by_date() {
@@ -196,14 +232,10 @@ fn check(snapshot: &Snapshot, stream: &Stream) -> Result<(), LakeError> {
     }
     let schema =
         snapshot.metadata().parse_schema().map_err(|e| delta_error(snapshot.store().root_url(), DeltaTableError::from(e)))?;
+    let mut missing = Vec::new();
     for column in columns(stream) {
         match schema.field(&column.name) {
-            None => {
-                return Err(refuse(format!(
-                    "it lacks the column {} ({}) that {} declares: add it with ALTER TABLE … ADD COLUMNS, or use another stream name",
-                    column.name, column.data_type, stream.name
-                )));
-            }
+            None => missing.push(column),
             Some(found) if found.data_type != column.data_type => {
                 return Err(refuse(format!(
                     "its column {} is {}, but {} declares {}: give the field another `column`, or use another stream name",
@@ -213,7 +245,7 @@ fn check(snapshot: &Snapshot, stream: &Stream) -> Result<(), LakeError> {
             Some(_) => {}
         }
     }
-    Ok(())
+    Ok(missing)
 }
 
 fn refused(store: &LogStoreRef, problem: String) -> LakeError {

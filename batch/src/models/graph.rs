@@ -1,6 +1,6 @@
 //! Which model selects from which, and so the order in which they are built.
 //!
-//! Assumes models by name, each name once. Promises an order (sources first, names decide between equals), and for every model that
+//! Assumes nothing of the models but that each can be read. Promises an order (sources first, names decide between equals), and for every model that
 //! is not in it one reason: its own, or the broken model that it selects from.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,11 +42,24 @@ impl Graph {
 
     pub(super) fn add(&mut self, models: Vec<Model>) {
         let mut claims: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (table, file) in models.iter().filter_map(|model| Some((model.publish.clone()?, model.file.clone()))) {
-            claims.entry(table).or_default().push(file);
+        let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for model in &models {
+            names.entry(model.name.clone()).or_default().push(model.file.clone());
+            if let Some(table) = &model.publish {
+                claims.entry(table.clone()).or_default().push(model.file.clone());
+            }
         }
         for model in models {
             let name = model.name.clone();
+            if self.broken.contains_key(&name) {
+                continue;
+            }
+            if let Some(files) = names.get(&name).filter(|files| files.len() > 1) {
+                let problem = format!("gold.{name} has several files: {}", files.join(" and "));
+                let help = "a model is called as its file is, whatever its folder: give all but one another name";
+                self.broken.insert(name, model.error_in_sql((0, 0, 1), problem, help).to_string());
+                continue;
+            }
             // Neither of them: whichever was there first would lose its table to a newcomer that comes earlier in the alphabet.
             if let Some(table) = &model.publish
                 && let Some(others) = claims.get(table).filter(|files| files.len() > 1)

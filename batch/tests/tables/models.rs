@@ -336,8 +336,15 @@ async fn a_folder_that_exists_is_the_truth() {
     for (other, text) in [(".hidden.sql", "x"), ("README.md", "x"), ("one.sql~", "x")] {
         std::fs::write(folder.join(other), text).unwrap();
     }
+    let below = folder.join("sales").join("daily");
+    std::fs::create_dir_all(&below).unwrap();
+    std::fs::write(below.join("two.sql"), format!("{BY_DAY}SELECT event_date, user_id FROM silver.user_events")).unwrap();
     let models = lake.engine.models(&folder, &streams).await.unwrap();
-    assert_eq!((order(&models), models.broken.len()), (vec!["one"], 0));
+    assert_eq!((order(&models), models.broken.len()), (vec!["one", "two"], 0));
+    std::fs::copy(folder.join("one.sql"), below.join("one.sql")).unwrap();
+    let models = lake.engine.models(&folder, &streams).await.unwrap();
+    assert_eq!(order(&models), ["two"]);
+    assert!(models.broken["one"].contains("gold.one has several files: "), "{}", models.broken["one"]);
     // Tests run in the crate's folder, which has none.
     let models = lake.engine.models(Path::new(DEFAULT_FOLDER), &streams).await.unwrap();
     assert_eq!(models.planned.len(), BUILTIN.len());

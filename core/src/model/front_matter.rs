@@ -2,7 +2,7 @@
 //!
 //! Assumes only text. Promises a [`Model`] whose names are safe to quote, or one [`DeclarationError`]. A line `-- word: …` is a key of
 //! the language and must be one that exists; a line that is indented by three or more spaces goes on with the key above; every other
-//! comment is for people.
+//! comment is for people. Below the first line of the SELECT no line may look like a key: somebody would believe that it holds.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -130,11 +130,27 @@ fn read(source: Source<'_>) -> Result<Read, DeclarationError> {
                 }
             }
         } else if !body.is_empty() {
+            below(source, at, number)?;
             return Ok((entries, at, number));
         }
         at += line.len();
     }
     Ok((entries, at, number))
+}
+
+/// Refuses a key in the SELECT, which begins here.
+fn below(source: Source<'_>, mut at: usize, first: usize) -> Result<(), DeclarationError> {
+    let lines = source.text.get(at..).unwrap_or_default().split_inclusive('\n');
+    for (line, number) in lines.zip(first..) {
+        if line.trim_start().starts_with("--")
+            && let Ok(Some(key)) = entry(source, line, at, number)
+        {
+            let help = "write it above the SELECT, where it counts; a comment for people has no colon after its first word";
+            return Err(source.error(key.at.clone(), key.place(), "stands below the SELECT", help));
+        }
+        at += line.len();
+    }
+    Ok(())
 }
 
 /// The key on this line, if it is one.
@@ -387,6 +403,7 @@ GROUP BY event_date;
             ("-- test warn:", "-- test wran:", 11, "did you mean `warn`?"),
             ("row_count(min=1)", "row_count(1)", 11, "write row_count(min=1)"),
             ("-- test: not_null(event_date, dau_count)", "-- test: notnull(a)", 10, "did you mean `not_null`?"),
+            ("FROM silver.user_events", "FROM silver.user_events\n  -- test: not_null(a)", 17, "stands below the SELECT"),
         ] {
             assert!(DAU.contains(from), "{from}");
             let error = parse(&DAU.replacen(from, to, 1)).unwrap_err();
@@ -397,6 +414,12 @@ GROUP BY event_date;
         assert!(error.to_string().contains("write one SELECT"), "{error}");
         let error = Model::parse(DAU, "gold/My KPI.sql").unwrap_err();
         assert!(error.to_string().contains("for example my_kpi.sql"), "{error}");
+    }
+
+    #[test]
+    fn comments_in_the_select_are_for_people() {
+        let text = DAU.replace("FROM silver", "-- todo: with or without robots?\n-- every event\nFROM silver");
+        assert_eq!(parse(&text).unwrap().tests.len(), parse(DAU).unwrap().tests.len());
     }
 
     #[test]
