@@ -24,6 +24,8 @@ use super::declared;
 use super::globals::flag;
 use super::output::{self, Usage};
 use super::session::Session;
+use crate::inspect::catalog::Catalog;
+use crate::inspect::fits::misfits;
 use parts::Parts;
 use signals::Signals;
 
@@ -79,6 +81,11 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
         }
     })?;
 
+    // Before anybody is told that all is up.
+    if let Err(misfits) = fit(&parts, &streams) {
+        parts.stop();
+        return Err(misfits);
+    }
     match args.json {
         true => output::print_json(parts.run_file())?,
         false => output::print(&welcome::text(&parts, &roles, &streams))?,
@@ -86,6 +93,18 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
     let done = pipeline::run(&parts, &session.loaded, roles, streams, jobs(session)?, signals);
     parts.stop();
     done
+}
+
+/// Refuses streams that the tables which are there cannot hold.
+fn fit(parts: &Parts, streams: &[Stream]) -> Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().context("cannot start a runtime")?;
+    let catalog = Catalog::of(&parts.settings)?;
+    let misfits = runtime.block_on(misfits(&catalog, streams.iter()));
+    match misfits.is_empty() {
+        true => Ok(()),
+        false => Err(Usage(misfits.join("\n")).into()),
+    }
 }
 
 /// Reads the declared jobs, now and whenever it is called: their files may change while `up` runs.

@@ -13,6 +13,7 @@ use super::output;
 use super::session::Session;
 use crate::inspect::behind::Lag;
 use crate::inspect::catalog::Catalog;
+use crate::inspect::tested;
 use crate::inspect::why::{Behind, Hop, Known, Question, Why, why};
 use crate::words;
 
@@ -37,11 +38,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
     let settings = session.reachable();
-    let history = with_history(session, async |history| Known::read(history.connection()).await);
-    let history = history.map_err(|error| eprintln!("PostgreSQL cannot be asked: {error:#}")).ok();
     let streams: Vec<Arc<_>> = session.streams()?.into_iter().map(Arc::new).collect();
     let files = read_folder(session.settings().batch.models_dir.as_ref())?;
     let written: Vec<Model> = files.iter().filter_map(|(file, text)| Model::parse(text, file).ok()).collect();
+    let names = tested::names(&written);
+    let history = with_history(session, async |history| Known::read(history.connection(), &names).await);
+    let history = history.map_err(|error| eprintln!("PostgreSQL cannot be asked: {error:#}")).ok();
     let engine = desk::engine(session, None)?;
     let answer = desk::runtime()?.block_on(async {
         let question = Question {

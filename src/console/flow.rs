@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tributary_actors::board::{Board, PartitionState};
+use tributary_core::metric;
 
 /// Between two looks.
 pub(crate) const LOOK: Duration = Duration::from_secs(2);
@@ -76,6 +77,15 @@ impl Flow {
     }
 }
 
+/// Records of a stream that were no valid events, as a text for Prometheus counts them.
+pub(crate) fn refused(text: &str, stream: &str) -> u64 {
+    let label = format!("stream=\"{stream}\"");
+    let of =
+        |line: &&str| line.split_once('{').is_some_and(|(name, rest)| name == metric::REJECTED.name && rest.contains(&label));
+    let numbers = text.lines().filter(of).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    numbers.sum::<f64>() as u64
+}
+
 fn rates(
     before: &BTreeMap<i32, PartitionState>,
     after: &BTreeMap<i32, PartitionState>,
@@ -92,6 +102,16 @@ fn rates(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_that_were_refused_are_added_up_by_stream() {
+        let text = "# HELP tributary_records_rejected_total x\n\
+                    tributary_records_rejected_total{stream=\"a\",status=\"invalid\"} 12\n\
+                    tributary_records_rejected_total{status=\"malformed\",stream=\"a\"} 3\n\
+                    tributary_records_rejected_total{stream=\"ab\",status=\"invalid\"} 100\n\
+                    tributary_actor_in_total{stream=\"a\"} 9\n";
+        assert_eq!([refused(text, "a"), refused(text, "ab"), refused(text, "b")], [15, 100, 0]);
+    }
 
     #[test]
     fn a_partition_that_comes_or_goes_is_no_burst() {

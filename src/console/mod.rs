@@ -56,7 +56,7 @@ const HEAD: Duration = Duration::from_secs(5);
 
 /// Starts the server; it ends with the system it runs on. Without a console there are the pages for machines alone.
 pub(crate) fn serve(listen: &str, metrics: Arc<Metrics>, boards: Vec<Board>, console: Option<Made>) -> Result<Server> {
-    let shared = console.map(Shared::new).transpose()?.map(Data::new);
+    let shared = console.map(|made| Shared::new(made, Arc::clone(&metrics))).transpose()?.map(Data::new);
     if let Some(shared) = &shared {
         actix::spawn(watch(Data::clone(shared)));
     }

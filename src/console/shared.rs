@@ -4,7 +4,7 @@
 //! wait. What was begun there ends there, whether or not somebody still listens, so that no transaction is left half done.
 
 use std::mem::ManuallyDrop;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use tributary_actors::batch_coordinator::leader::{Jobs, ReadJobs};
 use tributary_actors::board::Board;
 use tributary_actors::lake::history::history;
 use tributary_actors::serving;
+use tributary_actors::telemetry::Metrics;
 use tributary_batch::Local;
 use tributary_batch::models::Models;
 use tributary_core::job::Job;
@@ -25,7 +26,7 @@ use tributary_core::settings::layers::Loaded;
 use tributary_core::stream::Stream;
 
 use super::failure::Failure;
-use super::flow::Flow;
+use super::flow::{self, Flow};
 use super::guard::{self, Pace};
 use super::kept::Kept;
 use super::lake_view::{LakeView, Seen};
@@ -98,6 +99,7 @@ pub(crate) struct Shared {
     pub(crate) letters: Kept<Counts>,
     /// What happened to tables, by table and version.
     pub(crate) pasts: Kept<Vec<Version>>,
+    metrics: Arc<Metrics>,
     pool: Option<PgPool>,
     /// Ends with the process: what it is at may block, and dropping it would wait for that.
     runtime: ManuallyDrop<Runtime>,
@@ -107,7 +109,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(made: Made) -> Result<Self> {
+    pub(crate) fn new(made: Made, metrics: Arc<Metrics>) -> Result<Self> {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(1).thread_name("console").enable_all().build().context("cannot start a runtime")?;
         let pool = made.settings.serving.database_url.as_deref().map(|url| {
@@ -125,6 +127,7 @@ impl Shared {
             previews: Kept::new(PREVIEWS, None),
             letters: Kept::new(COUNTS, Some(COUNTS_FOR)),
             pasts: Kept::new(PASTS, None),
+            metrics,
             pool: pool.transpose()?,
             runtime: ManuallyDrop::new(runtime),
             heavy: Semaphore::new(HEAVY),
@@ -199,10 +202,28 @@ impl Shared {
 
     /// The job of that name or alias.
     pub(crate) fn job(&self, name: &str) -> Result<Job> {
-        let Jobs { jobs, .. } = self.jobs()?;
+        let Jobs { jobs, broken } = self.jobs()?;
         let known = jobs.iter().map(|job| job.name.clone()).collect::<Vec<_>>().join(", ");
         let found = jobs.into_iter().find(|job| job.is_called(name));
-        found.ok_or_else(|| Failure::not_found(format!("there is no job {name}; there are: {known}")).into())
+        found.ok_or_else(|| {
+            Failure::not_found(match broken.iter().find(|problem| declares(problem, name)) {
+                Some(problem) => format!("there is no job {name}, because its file cannot be read: {problem}"),
+                None => format!("there is no job {name}; there are: {known}"),
+            })
+            .into()
+        })
+    }
+
+    /// What is wrong with the file of that job; none: there is such a job, or no such file.
+    pub(crate) fn broken_job(&self, name: &str) -> Result<Option<String>> {
+        let Jobs { jobs, broken } = self.jobs()?;
+        let is_there = jobs.iter().any(|job| job.is_called(name));
+        Ok(broken.into_iter().find(|problem| !is_there && declares(problem, name)))
+    }
+
+    /// Records of a stream that were no valid events, as this process has met them since it began.
+    pub(crate) fn refused(&self, stream: &str) -> u64 {
+        flow::refused(&self.metrics.render(), stream)
     }
 
     /// The models, as their files were a moment ago.
@@ -248,5 +269,22 @@ impl Shared {
             Arc::new(examined.await.context("the examination broke off; the log says why")?.context("no threads for it")?);
         *kept = Some((Instant::now(), Arc::clone(&report)));
         Ok(report)
+    }
+}
+
+/// Whether an error, which begins with its file, is about the file of the job of that name: a file is called like what it declares.
+fn declares(problem: &str, job: &str) -> bool {
+    let file = problem.split(", line ").next().unwrap_or_default();
+    Path::new(file).file_stem().is_some_and(|stem| stem == job)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_about_the_job_that_its_file_is_called_like() {
+        let problem = "/srv/jobs/nightly.toml, line 3: schedule: there is no such word\n  |";
+        assert!(declares(problem, "nightly") && !declares(problem, "night") && !declares("", "nightly"));
     }
 }

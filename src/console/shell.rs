@@ -160,7 +160,10 @@ fn frame(page: &Page, request: Option<&HttpRequest>) -> Markup {
                         section data-part=(part.id) data-live[part.live] { (part.html) }
                     }
                 }
-                footer { "Tributary " (env!("CARGO_PKG_VERSION")) " · times are UTC in the tooltips · " a href="/api/v1/openapi.json" { "API" } }
+                footer { "Tributary " (env!("CARGO_PKG_VERSION")) " · times are UTC in the tooltips · " a href="/api/v1/openapi.json" { "API" }
+                    // With scripts the lines have the address itself.
+                    noscript { " · In the lines with curl, " code { "$CONSOLE" } " is the address of this console: what the browser shows, up to the path, as in " code { "http://localhost:8082" } "." }
+                }
             }
         }
     }

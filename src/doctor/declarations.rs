@@ -1,27 +1,31 @@
 //! Settings, and the files that declare streams, jobs and models: whether each can be read, and what somebody changed.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tributary_batch::models::read_folder;
-use tributary_core::model::Model;
+use tributary_batch::{Limits, Local};
 use tributary_core::settings::layers::{Loaded, Origin};
 use tributary_core::stream::Stream;
 
-use super::{Check, Finding, Group, Patient, check_blocking};
+use super::{Check, Finding, Group, Patient, check, check_blocking};
 use crate::cli::declared;
+use crate::engine::limits;
 use crate::words;
 
 const LIMIT: Duration = Duration::from_secs(2);
+/// How long it may take to plan all models.
+const PLANNING: Duration = Duration::from_secs(10);
 
 pub(super) async fn checks(patient: &Patient) -> Vec<Check> {
     type Look = (&'static str, fn(&Patient) -> Finding);
-    let all: [Look; 5] = [("settings", settings), ("notes", notes), ("streams", streams), ("jobs", jobs), ("models", models)];
+    let all: [Look; 4] = [("settings", settings), ("notes", notes), ("streams", streams), ("jobs", jobs)];
     let mut checks = Vec::new();
     for (name, look) in all {
         let patient = patient.clone();
         checks.push(check_blocking(Group::Config, name, LIMIT, move || look(&patient)).await);
     }
+    checks.push(check(Group::Config, "models", PLANNING, models(patient)).await);
     checks
 }
 
@@ -90,20 +94,28 @@ fn jobs(patient: &Patient) -> Finding {
     }
 }
 
-/// The front matter only: `tributary models check` plans the SQL.
-fn models(patient: &Patient) -> Finding {
+/// Plans every model as a run would. Nothing is computed and no table is read.
+async fn models(patient: &Patient) -> Finding {
     let docs = "docs/MODELS.md#the-comments";
-    let files = match read_folder(patient.settings.batch.models_dir.as_ref()) {
-        Ok(files) => files,
-        Err(error) => return Finding::bad(error.to_string(), "mind batch.models_dir, or make the folder").docs(docs),
+    if patient.streams_problem.is_some() {
+        return Finding::skipped("they select from streams that cannot be read");
+    }
+    let streams: Vec<_> = patient.streams.iter().cloned().map(Arc::new).collect();
+    let planned = async {
+        let batch = &patient.settings.batch;
+        let engine = Local::new(Limits { spill_dir: std::env::temp_dir().join("tributary-spill"), ..limits(batch) })?;
+        engine.models(batch.models_dir.as_ref(), &streams).await
     };
-    let broken: Vec<String> =
-        files.iter().filter_map(|(file, text)| Model::parse(text, file).err().map(|error| brief(&error.to_string()))).collect();
-    match broken.is_empty() {
-        true => {
-            Finding::ok(format!("{} can be read (their SQL: tributary models check)", words::plural(files.len() as u64, "model")))
+    match planned.await {
+        Err(error) => Finding::bad(error.to_string(), "mind batch.models_dir, or make the folder").docs(docs),
+        Ok(models) if models.broken.is_empty() => {
+            Finding::ok(format!("{} can be built", words::plural(models.planned.len() as u64, "model")))
         }
-        false => Finding::bad(broken.join("; "), "correct what is named, then: tributary models check").docs(docs),
+        Ok(models) => {
+            let broken: Vec<String> = models.broken.values().map(|error| brief(error)).collect();
+            let fix = "correct what is named, then: tributary models check; models that do not depend on it are built meanwhile";
+            Finding::bad(broken.join("; "), fix).docs(docs)
+        }
     }
 }
 
@@ -139,8 +151,8 @@ mod tests {
         assert!(!found.found.contains("hush"), "{found:?}");
     }
 
-    #[test]
-    fn every_broken_file_is_named() {
+    #[tokio::test]
+    async fn every_broken_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let mut patient = patient(&[]);
         for kind in ["streams", "jobs", "models"] {
@@ -154,10 +166,24 @@ mod tests {
                 fs::write(folder.path().join(kind).join(format!("{name}.{extension}")), "nonsense").unwrap();
             }
         }
-        for found in [streams(&patient), jobs(&patient), models(&patient)] {
+        for found in [streams(&patient), jobs(&patient), models(&patient).await] {
             assert_eq!(found.state, State::Bad);
             assert!(found.found.contains("one.") && found.found.contains("two."), "{found:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_model_that_can_be_read_and_not_built_is_named_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut patient = patient(&[]);
+        patient.settings.batch.models_dir = folder.path().display().to_string();
+        patient.streams = vec![Stream::builtin()];
+        let model = |select: &str| format!("-- materialize: by_day\n-- key: event_date\n{select}\nFROM silver.user_events");
+        fs::write(folder.path().join("days.sql"), model("SELECT DISTINCT event_date")).unwrap();
+        assert_eq!(models(&patient).await.found, "1 model can be built");
+        fs::write(folder.path().join("days.sql"), model("SELECT DISTINCT event_date, clicks")).unwrap();
+        let found = models(&patient).await;
+        assert!(found.state == State::Bad && found.found.contains("days.sql, line 3"), "{found:?}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tributary_actors::lake::snapshot::Snapshot;
 
 use super::{Check, Finding, Group, Patient, check, check_blocking};
 use crate::inspect::catalog::Catalog;
+use crate::inspect::fits::misfits;
 use crate::words;
 
 const LIMIT: Duration = Duration::from_secs(3);
@@ -59,8 +60,9 @@ pub(super) async fn checks(patient: &Patient) -> Vec<Check> {
         finding
     })
     .await;
+    let columns = check(Group::Lake, "columns", TABLES, columns(patient)).await;
     let upkeep = check(Group::Lake, "upkeep", LIMIT, async { upkeep(&read) }).await;
-    vec![place, space, tables, upkeep]
+    vec![place, space, tables, columns, upkeep]
 }
 
 /// The lake's folder; none: it is no folder of this machine.
@@ -157,6 +159,16 @@ async fn tables(patient: &Patient) -> (Finding, Vec<Table>) {
         (true, false) => Finding::ok(all(&read, Utc::now())),
     };
     (finding, read)
+}
+
+async fn columns(patient: &Patient) -> Finding {
+    let Ok(catalog) = Catalog::of(&patient.settings) else { return Finding::skipped("the tables cannot be read") };
+    let misfits = misfits(&catalog, patient.streams.iter()).await;
+    match misfits.is_empty() {
+        true => Finding::ok("every stream fits the table that it has"),
+        false => Finding::bad(misfits.join("; "), "as it says; `up` does not start as it is")
+            .docs("docs/STREAMS.md#changing-a-declaration"),
+    }
 }
 
 async fn table(catalog: &Catalog, name: &str) -> Result<Option<Table>, String> {

@@ -5,7 +5,7 @@
 //! and that one that is stuck holds up no other.
 //!
 //! - [`up`], [`declarations`], [`machine`], [`ports`] (with [`sockets`]): this machine and this installation.
-//! - [`kafka`], [`postgres`], [`lake`]: the stores. [`prometheus`], [`grafana`]: who watches.
+//! - [`kafka`], [`postgres`], [`lake`]: the stores. [`results`]: what jobs came to. [`prometheus`], [`grafana`]: who watches.
 //! - [`bundle`], [`secrets`]: the same and more in one file, for whoever is asked for help.
 
 pub(crate) mod bundle;
@@ -17,6 +17,7 @@ mod machine;
 mod ports;
 mod postgres;
 mod prometheus;
+mod results;
 mod secrets;
 mod sockets;
 mod up;
@@ -161,6 +162,7 @@ pub(crate) async fn examine(patient: &Patient) -> Vec<Check> {
         ports::checks(patient).boxed_local(),
         kafka::checks(patient).boxed_local(),
         postgres::checks(patient).boxed_local(),
+        results::checks(patient).boxed_local(),
         lake::checks(patient).boxed_local(),
         prometheus::checks(patient).boxed_local(),
         grafana::checks(patient).boxed_local(),

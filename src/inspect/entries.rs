@@ -21,6 +21,8 @@ pub(crate) struct Entry {
     pub(crate) made_from: Vec<String>,
     /// Null: there is nothing to say of its files.
     pub(crate) small_files: Option<SmallFiles>,
+    /// Why it is not kept up to date: its model is broken, or nothing makes it any more. Null: it is.
+    pub(crate) problem: Option<String>,
 }
 
 impl Entry {
@@ -39,6 +41,7 @@ impl Entry {
             listed: Listed::new(name, table, is_hidden(name)),
             made_from: made_from(name, models, streams),
             small_files: SmallFiles::of(table.files().values(), target_file_bytes, today),
+            problem: problem(name, table.version(), models, streams),
         };
         tables.map(entry).collect()
     }
@@ -56,6 +59,27 @@ impl SmallFiles {
             words::plural(self.files as u64, "file"),
             words::bytes(self.bytes),
         )
+    }
+}
+
+/// Why a table is not kept up to date.
+fn problem(table: &str, version: u64, models: Option<&Models>, streams: &[Arc<Stream>]) -> Option<String> {
+    let broken = table.strip_prefix("gold.").and_then(|bare| models?.broken.get(bare));
+    if let Some(broken) = broken {
+        return Some(format!("its model is broken: {}", words::first_line(broken, 160)));
+    }
+    let who = if table.starts_with("gold.") { "no model makes" } else { "no stream declares" };
+    nobody_makes(table, models, streams).then(|| format!("{who} it any more: it is as it was at version {version}"))
+}
+
+/// Whether nothing declares a table any more. Without the models nobody knows that of a gold table.
+pub(crate) fn nobody_makes(table: &str, models: Option<&Models>, streams: &[Arc<Stream>]) -> bool {
+    match table.split_once('.') {
+        Some(("gold", bare)) => models.is_some_and(|models| {
+            !models.broken.contains_key(bare) && !models.planned.iter().any(|planned| planned.model.name == bare)
+        }),
+        Some((_, bare)) => !streams.iter().any(|stream| stream.name == bare.strip_suffix("_conflicts").unwrap_or(bare)),
+        None => false,
     }
 }
 
@@ -94,6 +118,18 @@ mod tests {
             words.starts_with("40 files far below") && words.contains("1 closed day") && words.contains("tributary run"),
             "{words}"
         );
+    }
+
+    #[test]
+    fn a_table_that_nothing_makes_any_more_is_known() {
+        let models = Models { broken: [("bad".to_owned(), "bad.sql, line 3: no\n |".to_owned())].into(), ..Models::default() };
+        let streams = [Arc::new(Stream::builtin())];
+        let of = |table| problem(table, 7, Some(&models), &streams);
+        assert_eq!(of("gold.bad").as_deref(), Some("its model is broken: bad.sql, line 3: no…"));
+        assert_eq!(of("gold.gone").as_deref(), Some("no model makes it any more: it is as it was at version 7"));
+        assert!(of("silver.gone").is_some_and(|words| words.starts_with("no stream declares it any more")));
+        assert!(of("silver.user_events_conflicts").is_none() && of("bronze.user_events").is_none());
+        assert_eq!(problem("gold.gone", 7, None, &streams), None, "the models cannot be read");
     }
 
     #[test]

@@ -55,8 +55,8 @@ pub(crate) struct Known {
     pub(crate) lease: Option<Held>,
     /// The newest runs of all jobs, newest first.
     pub(crate) runs: Vec<Run>,
-    /// Tests of the newest run of each model that did not hold.
-    pub(crate) failed_tests: Vec<ModelTest>,
+    /// How the tests of each model went last.
+    pub(crate) tests: Vec<ModelTest>,
     /// Tables and rows of `gold` as PostgreSQL has them.
     pub(crate) tables: Vec<Counted>,
     /// Gold tables' versions and the runs that made them.

@@ -16,6 +16,7 @@ import * as actions from "./test_actions.mjs";
 import * as hands from "./test_hands.mjs";
 import * as live from "./test_live.mjs";
 import * as every from "./test_pages.mjs";
+import * as troubles from "./test_troubles.mjs";
 
 const SHOTS = fileURLToPath(new URL("../../target/console-shots", import.meta.url));
 const LOOKS = { light: { scheme: "light", viewport: WIDE }, dark: { scheme: "dark", viewport: WIDE }, narrow: { scheme: "light", viewport: NARROW } };
@@ -55,7 +56,7 @@ async function tried(browser, ground, test) {
 
 async function runTests(browser, ground) {
   const count = { passed: 0, failed: 0, skipped: 0 };
-  const tests = [every, live, actions, hands].flatMap((room) => room.tests).filter((test) => test.name.includes(options.only));
+  const tests = [every, live, troubles, actions, hands].flatMap((room) => room.tests).filter((test) => test.name.includes(options.only));
   // A test that kills the server or moves many rows comes after those that only look.
   for (const test of tests) {
     const begun = Date.now();

@@ -44,7 +44,7 @@ def browser(lab, *words):
     try:
         for line in child.stdout:
             if line.startswith("@ask "):
-                {"kill": lab.main.kill, "start": lab.start}[line.split()[1]]()
+                {"kill": lab.main.kill, "start": lab.start, "break": lab.break_job, "mend": lab.mend_job}[line.split()[1]]()
                 child.stdin.write("done\n")
                 child.stdin.flush()
             else:

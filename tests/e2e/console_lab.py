@@ -21,6 +21,9 @@ JOB, DOOMED = "lakehouse_bronze_to_gold", "doomed_numbers"
 PUBLISHED = ("daily_active_users", "events_per_source_daily", "purchases_per_page_daily", "conversion_rate_daily")
 RATE = 200
 
+# As somebody writes it who is in a hurry: line 2 is wrong.
+MISTYPED = 'name = "mistyped"\nscedule = "daily"\n\n[[task]]\nrun = "check_bronze"\n'
+
 # Fails at its first row, for a reason that only a person can mend: it is not tried again by itself.
 DOOMED_MODEL = """-- description: A figure that cannot be computed, so that there is a run that failed
 -- materialize: full
@@ -32,6 +35,12 @@ description = "Fails whenever it runs"
 retries = 0
 
 [[task]]
+name = "check_bronze"
+run = "check_bronze"
+
+[[task]]
+name = "models"
+after = "check_bronze"
 run = "models"
 models = ["doomed"]
 """
@@ -101,6 +110,17 @@ class ConsoleLab(Lab):
         status, out, err = self.run("run", DOOMED, "--wait", seconds=120)
         if status != 1 or not self.ask("SELECT 1 FROM ops.runs WHERE job = %s AND state = 'failed'", DOOMED):
             raise Failure(f"the job that always fails ended with {status}:\n{out}{err}")
+
+        # As if its model had been taken away.
+        shutil.copytree(self.lake / "gold" / "kpi_dau", self.lake / "gold" / "left_behind")
+
+    def break_job(self):
+        """Adds a job's file that cannot be read."""
+        (self.jobs / "mistyped.toml").write_text(MISTYPED, encoding="utf-8")
+
+    def mend_job(self):
+        """Takes it away again."""
+        (self.jobs / "mistyped.toml").unlink()
 
     def published(self):
         return all(self.ask(f"SELECT 1 FROM gold.{name} LIMIT 1") for name in PUBLISHED)

@@ -45,8 +45,15 @@ fn head(job: &Job, known: Option<&(Past, Vec<Run>)>, now: DateTime<Utc>) -> Stri
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {name:<9} {what}");
     };
-    line("does", job.description.clone());
-    line("owner", format!("{}; tags {}", job.owner, job.tags.join(", ")));
+    if !job.description.is_empty() {
+        line("does", job.description.clone());
+    }
+    if !job.owner.is_empty() {
+        line("owner", job.owner.clone());
+    }
+    if !job.tags.is_empty() {
+        line("tags", job.tags.join(", "));
+    }
     let catch_up = if job.catch_up { "; what was missed is made up for" } else { "" };
     line("schedule", format!("{}{catch_up}", job.schedule.words()));
     let delay = words::duration(job.retry_delay);
@@ -77,4 +84,19 @@ fn row(task: &Task, models: &Models) -> Vec<String> {
         let _ = write!(after, " +{more}");
     }
     vec![task.name.clone(), does(&task.work, models), after]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_job_does_not_say_has_no_line() {
+        let job = Job::builtin().remove(0);
+        let said = head(&job, None, Utc::now());
+        assert!(said.contains("  owner     data-platform\n") && said.contains("  tags      lakehouse"), "{said}");
+        let bare = Job { owner: String::new(), tags: Vec::new(), description: String::new(), ..job };
+        let said = head(&bare, None, Utc::now());
+        assert!(!said.contains("owner") && !said.contains("tags") && !said.contains("does "), "{said}");
+    }
 }

@@ -16,6 +16,43 @@
     }
   }
 
+  // --- the same as a command and as a call ------------------------------------------------------------------------------------------
+  const shellWord = (word) => /^[\w\-./:=@]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+  // The command knows days by these names; the API takes their dates.
+  function date(word) {
+    const ago = ["today", "yesterday"].indexOf(word);
+    return ago < 0 ? word : new Date(Date.now() - ago * 864e5).toISOString().slice(0, 10);
+  }
+  // What the inputs of a form say now, by what they are called in a command (data-flag) and in a call (data-key).
+  function say(form) {
+    const flags = [], body = {}, query = new URLSearchParams();
+    for (const field of [...form.elements].filter((field) => field.dataset.key)) {
+      const { flag, key, list, number } = field.dataset;
+      if (field.type === "checkbox") {
+        if (field.checked) { flags.push(flag); body[key] = true; }
+        continue;
+      }
+      const text = field.value.trim() || (field.required && field.placeholder) || "";
+      const words = list === undefined ? [text] : text.split(/[\s,]+/);
+      for (const word of words.filter((word) => word)) {
+        flags.push(`${flag} ${shellWord(word)}`.trim());
+        query.append(key, word);
+        if (list !== undefined) (body[key] ??= []).push(date(word));
+        else body[key] = number === undefined ? word : Number(word);
+      }
+    }
+    const put = (where, text) => $$(where, form).forEach((span) => { if (span.textContent !== text(span)) span.textContent = text(span); });
+    put("[data-flags]", () => flags.map((flag) => ` ${flag}`).join(""));
+    put("[data-body]", (span) => JSON.stringify({ ...body, ...JSON.parse(span.dataset.body) }).replaceAll("'", "\\u0027"));
+    put("[data-query]", () => `${query}` && `?${query}`);
+  }
+  // Where the console is, only the browser knows: there may be a proxy before it.
+  function sayAll(root = document) {
+    for (const console of $$("[data-console]", root)) console.textContent = location.origin;
+    $$("form:has([data-key])", root).forEach(say);
+  }
+  for (const kind of ["input", "change"]) document.addEventListener(kind, ({ target: { form } }) => { if (form?.matches(":has([data-key])")) say(form); });
+
   // --- charts ----------------------------------------------------------------------------------------------------------------------
   const charts = new Map();
   // As it is now, in light or dark: the property alone names both.
@@ -92,7 +129,9 @@
       for (const { name, value } of [...section.attributes]) wanted.setAttribute(name, value);
       wanted.innerHTML = html;
       ages(wanted);
+      sayAll(wanted);
       morph(section, wanted);
+      sayAll(section);
       $$("figure[data-chart]", section).forEach(draw);
       const now = $("[data-tail]", section);
       if (now && follows) now.scrollTop = now.scrollHeight;
@@ -203,6 +242,7 @@
       if ((event.key === "Enter" || event.key === " ") && event.target.matches?.("[data-copy]")) { event.preventDefault(); event.target.click(); }
     });
     drawAll();
+    sayAll();
     setInterval(ages, 1000);
     const tail = $("[data-tail]");
     if (tail) tail.scrollTop = tail.scrollHeight;

@@ -7,7 +7,8 @@ use maud::{Markup, html};
 use super::super::asked::Asked;
 use super::super::failure::Failure;
 use super::super::letters::{Filter, replay};
-use super::super::parts::{ago_or, call, empty, table};
+use super::super::parts::said::{call_for, call_with, command};
+use super::super::parts::{ago_or, empty, table};
 use super::super::routes::{Done, Said};
 use super::super::rows::{Counts, counts, samples};
 use super::super::shell::{Page, said_by};
@@ -25,8 +26,7 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
     let shared = &asked.shared;
     let counted = counts(shared, filter.stream.as_deref(), filter.which()).await?;
     let names: Vec<&str> = shared.made.streams.iter().map(|stream| stream.name.as_str()).collect();
-    let page =
-        Page::new("deadletters", "Dead letters", "/deadletters").says(format!("tributary deadletters list{}", filter.flags()));
+    let page = Page::new("deadletters", "Dead letters", "/deadletters");
     let page = page.fixed("filter", form(&filter, &names)).live("counts", counts_html(&counted, &filter, Utc::now()));
     if asked.is_live || counted.as_ref().as_ref().is_ok_and(Vec::is_empty) {
         return Ok(page);
@@ -56,11 +56,15 @@ fn form(filter: &Filter, streams: &[&str]) -> Markup {
     html! {
         p.lead { "Records that are no valid events are kept in bronze as they came. After the declaration of the stream is corrected, those that it accepts now can be replayed." }
         form.filter method="get" action="/deadletters" {
-            label { "Stream " select name="stream" { option value="" { "all" } @for name in streams { (option(name, filter.stream.as_deref() == Some(name))) } } }
-            label { "Status " select name="status" { option value="" { "all" } @for one in statuses() { (option(one, status == one)) } } }
-            label { "Reason " input type="text" name="reason" value=(filter.reasons.join(",")) placeholder="not_allowed" autocomplete="off"; }
+            label { "Stream " select name="stream" data-flag="--stream" data-key="stream" { option value="" { "all" } @for name in streams { (option(name, filter.stream.as_deref() == Some(name))) } } }
+            label { "Status " select name="status" data-flag="--status" data-key="status" { option value="" { "all" } @for one in statuses() { (option(one, status == one)) } @if filter.statuses.len() > 1 { (option(&status, true)) } } }
+            label { "Reason " input type="text" name="reason" value=(filter.reasons.join(",")) placeholder="not_allowed" autocomplete="off" data-flag="--reason" data-key="reason"; }
             button.button type="submit" { "Show" }
             @if !filter.is_all() { " " a href="/deadletters" { "All" } }
+            p.toolbar {
+                (command("tributary deadletters list", &filter.flags(), ""))
+                (call_for("/api/v1/deadletters", &filter.query()))
+            }
         }
     }
 }
@@ -159,7 +163,7 @@ fn replay_form(filter: &Filter) -> Markup {
             p.toolbar {
                 button.button type="submit" { "Preview replay" }
                 (said_by(&format!("tributary deadletters replay{} --dry-run", filter.flags())))
-                (call("POST", "/api/v1/deadletters/replay", Some(&filter.body(true))))
+                (call_with("/api/v1/deadletters/replay", &filter.body(true), ""))
             }
         }
     }
@@ -200,7 +204,7 @@ fn preview(filter: &Filter, replayed: &[Replay]) -> Page {
                     a.button.quiet href=(back) { "Leave them" }
                 }
                 (said_by(&format!("tributary deadletters replay{}", filter.flags())))
-                (call("POST", "/api/v1/deadletters/replay", Some(&filter.body(false))))
+                (call_with("/api/v1/deadletters/replay", &filter.body(false), ""))
             }
             @if revived == 0 { p { a.button href=(back) { "Back" } } }
         }

@@ -20,6 +20,7 @@ use super::super::parts::chart::{Chart, Line, chart};
 use super::super::parts::{ago, ago_or, call, empty, facts, lines, state, text};
 use super::super::shell::{Page, said_by};
 use super::jobs::{next, paused_by, schedule, toggle};
+use crate::console::encoded;
 use crate::inspect::grid::{Grid, took};
 use crate::inspect::jobs::{self, Past};
 use crate::words;
@@ -28,6 +29,9 @@ use crate::words;
 const RUNS: u32 = 30;
 
 pub(crate) async fn page(asked: Asked) -> Result<Page> {
+    if let Some(problem) = asked.shared.broken_job(asked.name("job"))? {
+        return Ok(unreadable(asked.name("job"), &problem));
+    }
     let job = asked.shared.job(asked.name("job"))?;
     let name = job.name.clone();
     let of = job.clone();
@@ -57,6 +61,18 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
         .live("tasks", tasks::list(&job, plan.as_ref(), grid)))
 }
 
+/// A job whose file cannot be read: what is wrong with the file, and where its runs are.
+fn unreadable(name: &str, problem: &str) -> Page {
+    let words = html! {
+        div.card.problem {
+            h2 { "Its file cannot be read, so there is no such job until it is mended" }
+            (lines(problem))
+            p { "It does not begin by itself meanwhile, and nobody can run it. " a href={ "/runs?job=" (encoded(name)) } { "Its earlier runs" } }
+        }
+    };
+    Page::new("job", name, "/jobs").below("Jobs", "/jobs").says("tributary jobs list").live("state", words)
+}
+
 fn head(job: &Job, known: Option<&(Past, Grid)>, problem: Option<&str>, may_act: bool, now: DateTime<Utc>) -> Markup {
     html! {
         @if let Some(problem) = problem { p.note { "How it went is not known: " (problem) } }
@@ -81,7 +97,7 @@ fn head(job: &Job, known: Option<&(Past, Grid)>, problem: Option<&str>, may_act:
                         a.button.quiet href={ "/runs?job=" (job.name) } { "All its runs" }
                         @let verb = if past.paused { "resume" } else { "pause" };
                         (said_by(&format!("tributary jobs {verb} {}", job.name)))
-                        (call("POST", &format!("/api/v1/jobs/{}/{verb}", job.name), None))
+                        (call("POST", &format!("/api/v1/jobs/{}/{verb}", job.name)))
                     }
                 }
             } @else {
@@ -158,6 +174,17 @@ mod tests {
             assert!(html.contains(words), "{words} is not in {html}");
         }
         assert!(!head(&job, Some(&(past, Grid::default())), None, false, now).into_string().contains("<form"));
+    }
+
+    #[test]
+    fn a_job_whose_file_is_broken_has_a_page_that_says_so() {
+        let page = unreadable("nightly", "jobs/nightly.toml, line 3: schedule: <x>\n  | here");
+        let html = &page.parts[0].html.0;
+        assert!(
+            html.contains("nightly.toml, line 3") && html.contains("&lt;x&gt;") && html.contains("/runs?job=nightly"),
+            "{html}"
+        );
+        assert_eq!(page.status, 200);
     }
 
     #[test]

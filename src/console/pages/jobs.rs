@@ -33,7 +33,7 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
         }
     };
     let more = html! {
-        p.toolbar { a.button href="/runs" { "All runs" } (call("GET", "/api/v1/jobs", None)) }
+        p.toolbar { a.button href="/runs" { "All runs" } (call("GET", "/api/v1/jobs")) }
     };
     Ok(page.live("jobs", body).fixed("more", more))
 }

@@ -47,7 +47,7 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
         .says(command(id, &wanted))
         .fixed("filter", filter(&run, &wanted))
         .live("lines", shown(&run, &wanted, before, &found))
-        .fixed("more", html! { p { (call("GET", address.trim_end_matches('?'), None)) } }))
+        .fixed("more", html! { p { (call("GET", address.trim_end_matches('?'))) } }))
 }
 
 fn wanted(asked: &Asked) -> Result<Wanted, Failure> {

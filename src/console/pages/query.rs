@@ -5,13 +5,15 @@
 
 use anyhow::Result;
 use maud::{Markup, html};
+use serde_json::json;
 
 use super::super::asked::Asked;
 use super::super::failure::Failure;
-use super::super::parts::{call, empty, table};
+use super::super::parts::said::{call_with, command};
+use super::super::parts::{empty, table};
 use super::super::routes::{Done, Said};
 use super::super::rows::{MOST_ROWS, ROWS, query};
-use super::super::shell::{Page, said_by};
+use super::super::shell::Page;
 use crate::console::{encoded, shell_word};
 use crate::inspect::query::{Cut, Rows};
 use crate::words;
@@ -75,20 +77,21 @@ fn limit(written: &str) -> Result<usize, Failure> {
 }
 
 fn blank(sql: &str, limit: usize, result: Markup) -> Page {
-    let said = if sql.is_empty() { "\"SHOW TABLES\"".to_owned() } else { shell_word(sql) };
-    Page::new("query", "Query", "/query").fixed("query", form(sql, limit, &said)).fixed("result", result)
+    Page::new("query", "Query", "/query").fixed("query", form(sql, limit)).fixed("result", result)
 }
 
-fn form(sql: &str, limit: usize, said: &str) -> Markup {
+fn form(sql: &str, limit: usize) -> Markup {
+    // As the field shows it where nothing is written.
+    let said = if sql.is_empty() { EXAMPLES[0].1 } else { sql };
     html! {
         form.card method="post" action="/query" {
             label for="sql" { "One SELECT, or EXPLAIN, SHOW TABLES, DESCRIBE" }
             // The browser drops the first line end behind the tag.
-            textarea.code id="sql" name="sql" rows="8" spellcheck="false" autocomplete="off" autocapitalize="off" required data-submit="ctrl-enter" {
+            textarea.code id="sql" name="sql" rows="8" placeholder=(EXAMPLES[0].1) data-flag="" data-key="sql" spellcheck="false" autocomplete="off" autocapitalize="off" required data-submit="ctrl-enter" {
                 "\n" (sql)
             }
             div.toolbar {
-                label { "Rows at most " input type="number" name="limit" min="1" max=(MOST_ROWS) value=(limit); }
+                label { "Rows at most " input type="number" name="limit" min="1" max=(MOST_ROWS) value=(limit) data-flag="--limit" data-key="limit" data-number; }
                 button.button.primary type="submit" { "Run query" }
             }
             p.examples {
@@ -99,8 +102,8 @@ fn form(sql: &str, limit: usize, said: &str) -> Markup {
                 }
             }
             p.toolbar {
-                (said_by(&format!("tributary query {said}")))
-                (call("POST", "/api/v1/query", Some("{\"sql\": \"SHOW TABLES\"}")))
+                (command("tributary query", &format!(" {} --limit {limit}", shell_word(said)), ""))
+                (call_with("/api/v1/query", &json!({ "sql": said, "limit": limit }).to_string(), "{}"))
             }
         }
     }

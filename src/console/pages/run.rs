@@ -11,6 +11,7 @@ use tributary_actors::serving::history::{self, LogLine};
 use tributary_actors::serving::lease;
 
 pub(crate) use self::act::{cancel, retry};
+pub(in crate::console::pages) use self::tasks::broken as broken_test;
 use super::super::asked::Asked;
 use super::super::doing::only_shows;
 use super::super::failure::Failure;

@@ -30,7 +30,7 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
     Ok(page
         .fixed("filter", filter(&jobs, job.as_deref(), in_state))
         .live("runs", body(&runs, job.as_deref(), in_state, before, Utc::now()))
-        .fixed("more", html! { p { (call("GET", "/api/v1/runs?limit=50", None)) } }))
+        .fixed("more", html! { p { (call("GET", "/api/v1/runs?limit=50")) } }))
 }
 
 fn command(job: Option<&str>, in_state: Option<RunState>) -> String {

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use maud::{Markup, html};
 use tributary_actors::board::{Board, StreamState};
+use tributary_core::settings::Pipeline;
 use tributary_core::stream::{Measure, Stream};
 
 use super::super::asked::Asked;
@@ -22,8 +23,11 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
     let board = shared.made.boards.iter().map(Board::read).find(|state| state.stream == stream.name);
     let mut page = Page::new("stream", stream.name.clone(), "/").below("Overview", "/").says("tributary status");
     page.charts = true;
+    let tables = shared.tables().await.unwrap_or_default();
+    let names: Vec<String> = tables.iter().map(|seen| seen.name.clone()).collect();
+    let leads = leads(stream, &names, shared.refused(&stream.name));
     let (how, partitions) = match &board {
-        Some(board) => (now(board), partitions(board)),
+        Some(board) => (now(board, &shared.made.settings.pipeline), partitions(board)),
         None => {
             let what =
                 "Another process reads this stream, or none does: this one was started without the roles bronze and serving.";
@@ -32,13 +36,34 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
     };
     Ok(page
         .live("state", how)
+        .live("leads", leads)
         .live("rates", rates(&shared.flow.of(&stream.name)))
         .live("partitions", partitions)
         .fixed("declared", declared(stream)))
 }
 
-fn now(board: &StreamState) -> Markup {
-    let (rows, bytes) = board.in_flight;
+/// Where its records are, and those that are not valid.
+fn leads(stream: &Stream, tables: &[String], refused: u64) -> Markup {
+    let own = ["bronze", "silver"].map(|layer| format!("{layer}.{}", stream.name));
+    let own = own.into_iter().filter(|name| tables.contains(name));
+    html! {
+        p.toolbar {
+            @for name in own { a.button href={ "/tables/" (name) } { (name) } }
+            a.button href={ "/deadletters?stream=" (stream.name) } { "Dead letters" }
+            @if refused > 0 { span.faint { (words::plural(refused, "record")) " since the start of this process " @if refused == 1 { "was" } @else { "were" } " not valid" } }
+        }
+    }
+}
+
+/// How full the room between Kafka and the stores is. A small batch takes up more room than it has records, so records are not counted.
+fn room((rows, bytes): (usize, usize), settings: &Pipeline) -> String {
+    let share = |used: usize, limit: usize| used as f64 / limit.max(1) as f64;
+    let full = share(rows, settings.gate_rows).max(share(bytes, settings.gate_bytes));
+    let most = format!("{} or {}", words::plural(settings.gate_rows as u64, "record"), words::bytes(settings.gate_bytes as u64));
+    format!("{:.0} % of room for {most}", full * 100.0)
+}
+
+fn now(board: &StreamState, settings: &Pipeline) -> Markup {
     let word = match board.is_ready() {
         true => "flowing",
         false if board.generation == 0 || !board.blocked.is_empty() => "stopped",
@@ -51,7 +76,7 @@ fn now(board: &StreamState) -> Markup {
                 ("State", state(word)),
                 ("Stores fed", text(legs(&board.legs))),
                 ("Catching up alone", text(legs(&board.catching_up))),
-                ("On their way", html! { (words::plural(rows as u64, "record")) ", " (words::bytes(bytes as u64)) }),
+                ("On their way", text(room(board.in_flight, settings))),
                 ("Rebuilt since the start", text(board.restarts.to_string())),
             ]))
             @if let Some(problem) = &board.problem { p.problem { (problem) } }
@@ -156,6 +181,7 @@ fn declared(stream: &Stream) -> Markup {
                 text(words::duration(every)),
                 text(groups.join(", ")),
                 html! { code { (column) } },
+                html! { code.command.sql data-copy title="For psql" { "SELECT * FROM realtime." (window.table) " ORDER BY window_start DESC LIMIT 20" } },
             ]
         })
         .collect();
@@ -163,6 +189,6 @@ fn declared(stream: &Stream) -> Markup {
         h2 { "Declared" }
         p.lead { (stream.description) ". Topic " code { (stream.topic) } "; a change of its file is read at the next start." }
         (table("Fields", &["Field", "Column", "Type", "What is valid"], &[], &rows))
-        @if !windows.is_empty() { (table("Windows", &["Window table", "Every", "By", "Counts"], &[], &windows)) }
+        @if !windows.is_empty() { (table("Windows", &["Window table", "Every", "By", "Counts", "To look at it in PostgreSQL"], &[], &windows)) }
     }
 }

@@ -3,18 +3,21 @@
 //! Everything but the rows is said by logs and models. Rows are waited for a moment only: a table that is slow to read has a page at
 //! once, and a link to its rows.
 
+mod trouble;
+
 use std::time::Duration;
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use tokio::time::timeout;
-use tributary_core::model::{Planned, Severity};
+use tributary_actors::serving::history::ModelTest;
+use tributary_core::model::{Model, Severity};
 
 use super::super::asked::Asked;
 use super::super::failure::Failure;
 use super::super::lake_view::Seen;
-use super::super::parts::{ago_or, call, code, empty, facts, table};
+use super::super::parts::{ago, ago_or, call, code, empty, facts, state, table};
 use super::super::rows::preview;
 use super::super::shell::{Page, said_by};
 use super::files;
@@ -24,6 +27,7 @@ use crate::console::encoded;
 use crate::inspect::columns::Column;
 use crate::inspect::entries::{feeds, made_from};
 use crate::inspect::tables::{About, Described, Version, front_matter};
+use crate::inspect::tested;
 use crate::words;
 
 /// Versions and rows that are shown.
@@ -41,16 +45,20 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
     let (name, now) = (seen.name.as_str(), Utc::now());
     let streams = &asked.shared.made.streams;
     let (from, into) = (made_from(name, models.as_deref(), streams), feeds(name, models.as_deref(), streams));
-    let planned = models.as_ref().and_then(|models| models.planned.iter().find(|planned| planned.model.table() == name));
+    // Of a broken model there is its file, as far as that can be read.
+    let written = front_matter(&asked.shared.made.settings).into_iter().find(|model| model.table() == name);
+    let known = trouble::Known::of(&asked.shared, name).await;
+    let tests = known.as_ref().map(|known| known.tests.as_slice()).unwrap_or_default();
+    let banner = trouble::banner(&asked.shared, &seen, models.as_deref(), written.as_ref(), &known);
     let page = Page::new("table", name, "/tables").below("Tables", "/tables").says(format!("tributary tables describe {name}"));
-    let page = page.live("head", head(&described, &from, &into, now)).fixed("columns", columns(&described.columns));
+    let page = page
+        .live("trouble", banner)
+        .live("head", head(&described, &from, &into, now))
+        .fixed("columns", columns(&described.columns));
     let page = page.live("versions", versions(name, &past, now)).live("files", files::html(&seen.snapshot, now));
-    if asked.is_live {
-        return Ok(page);
-    }
-    let page = page.fixed("preview", rows(&asked, &seen, version).await);
-    Ok(match planned {
-        Some(planned) => page.fixed("model", model(planned)),
+    let page = if asked.is_live { page } else { page.fixed("preview", rows(&asked, &seen, version).await) };
+    Ok(match &written {
+        Some(written) => page.live("model", model(written, tests, now)),
         None => page,
     })
 }
@@ -91,7 +99,7 @@ fn head(of: &Described, from: &[String], into: &[String], now: DateTime<Utc>) ->
             @if let Some(small) = &of.small_files { p.note data-state="warn" { (small.words()) } }
             p.toolbar {
                 a.button href={ "/query?sql=" (encoded(&format!("SELECT * FROM {} LIMIT 100", listed.table))) } { "Query it" }
-                (said_by(&format!("tributary why {}", listed.table)))
+                @if of.model.is_some() || of.stream.is_some() { (said_by(&format!("tributary why {}", listed.table))) }
             }
         }
     }
@@ -169,20 +177,20 @@ async fn rows(asked: &Asked, seen: &Seen, version: Option<u64>) -> Markup {
             }
             p.toolbar {
                 (said_by(&format!("tributary tables preview {}{at}", seen.name)))
-                (call("GET", &format!("/api/v1{}/preview{query}", address(&seen.name)), None))
+                (call("GET", &format!("/api/v1{}/preview{query}", address(&seen.name))))
             }
         }
     }
 }
 
-fn model(planned: &Planned) -> Markup {
-    let model = &planned.model;
+fn model(model: &Model, results: &[ModelTest], now: DateTime<Utc>) -> Markup {
     let tests = model.tests.iter().map(|test| {
         let severity = match test.severity {
             Severity::Fail => "not published",
             Severity::Warn => "a warning",
         };
-        vec![html! { code { (test.text) } }, html! { (severity) }, html! { (test.line) }]
+        let last = results.iter().find(|result| result.test == test.text);
+        vec![html! { code { (test.text) } }, html! { (severity) }, html! { (test.line) }, result(last, now)]
     });
     let tests: Vec<_> = tests.collect();
     html! {
@@ -192,10 +200,25 @@ fn model(planned: &Planned) -> Markup {
             (code("SQL of the model", &model.sql))
             @if !tests.is_empty() {
                 h3 { "Tests" }
-                (table("Tests", &["Test", "If it fails", "Line"], &[2], &tests))
+                (table("Tests", &["Test", "If it fails", "Line", "Last result"], &[2], &tests))
             }
             (said_by(&format!("tributary models show {}", model.name)))
         }
+    }
+}
+
+/// How a test went when it was run last; it is run when there is something new in the table.
+fn result(last: Option<&ModelTest>, now: DateTime<Utc>) -> Markup {
+    let Some(test) = last else { return html! { span.faint { "not run yet" } } };
+    let word = match (test.passed, test.is_broken()) {
+        (true, _) => "ok",
+        (false, true) => "failed",
+        (false, false) => "warn",
+    };
+    html! {
+        (state(word)) " "
+        @if !test.passed { (tested::how(test)) ", " }
+        a href={ "/runs/" (test.run_id) } { "run " (test.run_id) } ", " (ago(test.checked_at, now))
     }
 }
 
@@ -213,5 +236,13 @@ mod tests {
         version.operation = Some("<b>".into());
         let text = versions("gold.a", &[version], Utc::now()).0;
         assert!(text.contains("+90") && text.contains("&lt;b&gt;") && !text.contains("<b>"), "{text}");
+    }
+    #[test]
+    fn a_test_says_how_it_went_last() {
+        let now = Utc::now();
+        let of = |rows| result(Some(&tested::tests::test("kpi_dau", "unique(event_date)", rows)), now).into_string();
+        assert!(of(0).contains("data-state=\"ok\"") && of(0).contains("/runs/8"), "{}", of(0));
+        assert!(of(7).contains("data-state=\"failed\"") && of(7).contains("is broken by 7 rows"), "{}", of(7));
+        assert!(result(None, now).into_string().contains("not run yet"));
     }
 }

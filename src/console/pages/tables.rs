@@ -105,7 +105,12 @@ fn rows(name: &str, entries: &[&Entry], now: DateTime<Utc>) -> Markup {
     let row = |entry: &&Entry| {
         let listed = &entry.listed;
         vec![
-            link(&listed.table),
+            html! {
+                (link(&listed.table))
+                @if let Some(problem) = &entry.problem {
+                    div.problem title=(problem) { (problem.split(": ").next().unwrap_or(problem)) }
+                }
+            },
             html! { (words::count(listed.rows)) },
             html! {
                 (words::count(listed.files as u64))
@@ -142,7 +147,7 @@ mod tests {
             days: 1,
             hidden,
         };
-        Entry { listed, made_from: vec!["silver.a".into()], small_files: None }
+        Entry { listed, made_from: vec!["silver.a".into()], small_files: None, problem: None }
     }
 
     #[test]

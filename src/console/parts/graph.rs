@@ -28,6 +28,8 @@ const WIDE: usize = 196;
 const HIGH: usize = 30;
 const ACROSS: usize = 36;
 const DOWN: usize = 12;
+/// Widths that are made to fit a screen; less fits by itself, and of more nobody could read the words. The style has the least of them.
+const SHRINKS: std::ops::RangeInclusive<usize> = 1_100..=1_500;
 /// Letters that fit into a task.
 const LETTERS: usize = 23;
 
@@ -48,7 +50,7 @@ pub(crate) fn graph(name: &str, nodes: &[Node]) -> Markup {
     let place = |slot: Slot| place(&columns, slot, height);
     html! {
         div.scroll role="region" aria-label=(name) tabindex="0" {
-            svg.graph viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="group" aria-label=(name) {
+            svg.graph viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) data-shrinks[SHRINKS.contains(&width)] role="group" aria-label=(name) {
                 @for (to, sources) in after.iter().enumerate() {
                     @for from in sources { path.edge d=(way(&columns, *from, to, &place)) {} }
                 }

@@ -47,7 +47,7 @@ pub(crate) fn grid(grid: &Grid, tasks: &[String], now: DateTime<Utc>) -> Markup 
     // Of those that are over: the scale stands still while a run goes on.
     let longest = grid.runs.iter().filter_map(over).chain(grid.median).max().unwrap_or_default();
     html! {
-        div.scroll role="region" aria-label="Runs and their tasks" tabindex="0" {
+        div.scroll.newest role="region" aria-label="Runs and their tasks" tabindex="0" {
             table.grid {
                 thead {
                     tr {

@@ -1,4 +1,4 @@
-//! What pages are made of: times, states, tables, buttons; drawings in [`chart`], [`grid`], [`graph`] and [`gantt`].
+//! What pages are made of: times, states, tables, buttons; drawings in [`chart`], [`grid`], [`graph`] and [`gantt`]; the same as a command in [`said`].
 //!
 //! Pieces of HTML that say the same thing the same way on every page. They know nothing of stores.
 
@@ -6,10 +6,12 @@ pub(crate) mod chart;
 pub(crate) mod gantt;
 pub(crate) mod graph;
 pub(crate) mod grid;
+pub(crate) mod said;
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
+pub(crate) use self::said::call;
 use crate::words;
 
 /// `3 min ago`, with the moment itself on hover. The browser keeps it true.
@@ -95,12 +97,6 @@ pub(crate) fn button(label: &str, address: &str, class: &str, words: &[(&str, &s
             button.button.(class) type="submit" { (label) }
         }
     }
-}
-
-/// The call of the API that does the same as a form.
-pub(crate) fn call(method: &str, path: &str, body: Option<&str>) -> Markup {
-    let body = body.map_or_else(String::new, |body| format!(" -H 'Content-Type: application/json' -d '{body}'"));
-    html! { code.command.quiet data-copy title="The same over HTTP" { "curl -X " (method) (body) " \"$CONSOLE" (path) "\"" } }
 }
 
 /// Code as it is.

@@ -2,38 +2,28 @@
 
 use anyhow::Result;
 use sqlx::{PgConnection, Row};
-use tributary_actors::serving::history::{self, ModelTest, Which};
+use tributary_actors::serving::history::{self, Which};
 use tributary_actors::serving::lease;
 
 use super::{Counted, Known, Maker};
-use crate::inspect::behind;
+use crate::inspect::{behind, tested};
 
 /// Runs that are looked through for the last one of a job.
 const RUNS: u32 = 50;
 
 impl Known {
-    /// Everything that the way of a number needs.
-    pub(crate) async fn read(connection: &mut PgConnection) -> Result<Self> {
+    /// Everything that the way of a number needs; these are the names of the models.
+    pub(crate) async fn read(connection: &mut PgConnection, models: &[String]) -> Result<Self> {
         Ok(Self {
             published: behind::published(connection).await?,
             schedules: history::schedules(connection).await?,
             lease: lease::held(connection, lease::BATCH).await?,
             runs: history::runs(connection, &Which { limit: RUNS, ..Which::default() }).await?,
-            failed_tests: failed_tests(connection).await?,
+            tests: tested::last(connection, models).await?,
             tables: tables(connection).await?,
             makers: makers(connection).await?,
         })
     }
-}
-
-/// Tests that did not hold when their model was tested last.
-async fn failed_tests(connection: &mut PgConnection) -> Result<Vec<ModelTest>> {
-    let tests = sqlx::query_as(
-        "SELECT run_id, model, test, severity, passed, failing_rows, sample::text AS sample, error, checked_at \
-         FROM ops.model_tests t WHERE NOT passed AND run_id = (SELECT max(run_id) FROM ops.model_tests l WHERE l.model = t.model) \
-         ORDER BY id",
-    );
-    Ok(tests.fetch_all(connection).await?)
 }
 
 /// Rows and newest day of every table in `gold`. The names are data, so PostgreSQL itself puts the statements together and quotes them.

@@ -7,9 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use tributary_actors::serving::history::{Run, RunState};
 use tributary_core::job::{Job, Schedule, Work};
+use tributary_core::model::Model;
 
 use super::{Behind, Hop, Known, Question};
-use crate::inspect::leader;
+use crate::inspect::{leader, tested};
 use crate::words;
 
 /// A record that came to Kafka so short a time ago is on its way to bronze.
@@ -51,7 +52,7 @@ pub(super) fn waits(question: &Question<'_>, hops: &[Hop], now: DateTime<Utc>) -
         waits.push(Wait::for_command("PostgreSQL cannot be asked: what runs and what failed is not known", "tributary up"));
         return waits;
     };
-    failed_tests(known, hops, &mut waits);
+    failed_tests(known, question.written, hops, &mut waits);
     let is_behind = hops.iter().filter(|hop| matches!(hop.store, "postgresql" | "gold" | "silver")).any(|hop| behind(&hop));
     // Bronze alone is not a matter of jobs.
     if hops.iter().all(|hop| matches!(hop.store, "bronze" | "kafka")) {
@@ -78,13 +79,11 @@ fn is_late(bronze: &Hop, hops: &[Hop]) -> bool {
     matches!(bronze.behind, Behind::Rows(1..)) && !on_its_way
 }
 
-fn failed_tests(known: &Known, hops: &[Hop], waits: &mut Vec<Wait>) {
-    for test in &known.failed_tests {
+fn failed_tests(known: &Known, models: &[Model], hops: &[Hop], waits: &mut Vec<Wait>) {
+    for test in tested::broken(&known.tests, models) {
         let table = format!("gold.{}", test.model);
-        if test.severity == "fail" && hops.iter().any(|hop| hop.name == table) {
-            let rows = words::plural(u64::try_from(test.failing_rows).unwrap_or(0), "row");
-            let what = format!("{table} is not published: its test {} is broken by {}", test.test, rows);
-            waits.push(Wait::for_command(what, format!("tributary runs show {}", test.run_id)));
+        if hops.iter().any(|hop| hop.name == table) {
+            waits.push(Wait::for_command(tested::consequence(test), format!("tributary runs show {}", test.run_id)));
         }
     }
 }
@@ -98,7 +97,9 @@ fn runs(known: &Known, job: &Job, hops: &[Hop], is_behind: bool, waits: &mut Vec
             format!("tributary runs logs {} -f", run.id),
         ));
     }
-    let last: Option<&Run> = of_job().find(|run| run.state.is_over() && run.state != RunState::Skipped);
+    // A task that went well alone says nothing of the others.
+    let is_telling = |run: &&Run| run.state == RunState::Failed || run.params.task.is_none();
+    let last: Option<&Run> = of_job().filter(is_telling).find(|run| run.state.is_over() && run.state != RunState::Skipped);
     if let Some(run) = last.filter(|run| run.state == RunState::Failed || (is_behind && run.state == RunState::Cancelled)) {
         let said = run.message.as_deref().map_or("", |words| about(words, hops));
         waits.push(Wait::for_command(
@@ -110,7 +111,8 @@ fn runs(known: &Known, job: &Job, hops: &[Hop], is_behind: bool, waits: &mut Vec
 
 /// The line of what a run said that is about one of these tables, else its first one.
 fn about<'w>(words: &'w str, hops: &[Hop]) -> &'w str {
-    let names = |line: &&str| hops.iter().any(|hop| line.contains(&hop.name));
+    // Lines that begin with a space are drawings and hints below an error, which name whatever there is.
+    let names = |line: &&str| !line.starts_with(' ') && hops.iter().any(|hop| line.contains(&hop.name));
     words.lines().find(names).or_else(|| words.lines().next()).unwrap_or_default()
 }
 
@@ -189,13 +191,19 @@ mod tests {
         }
     }
 
+    fn model() -> Model {
+        let text =
+            "-- materialize: by_day\n-- key: event_date\n-- test: unique(event_date)\nSELECT event_date FROM silver.user_events";
+        Model::parse(text, "kpi_dau.sql").unwrap()
+    }
+
     fn asked(known: &Known, hops: &[Hop]) -> Vec<Wait> {
         let question = Question {
             catalog: &Catalog::of(&Settings::default()).unwrap(),
             stores: &Stores::default(),
             streams: &[Arc::new(Stream::builtin())],
             models: &Models::default(),
-            written: &[],
+            written: &[model()],
             jobs: &Job::builtin(),
             history: Some(known),
         };
@@ -234,7 +242,8 @@ mod tests {
     #[test]
     fn of_what_a_run_said_the_line_about_this_table_counts() {
         let hops = [Hop::new("gold", "gold.kpi_dau")];
-        let words = "other: bad.sql, line 3: gold.other: no\n  |\npublish: gold.kpi_dau stays as it is";
+        let words =
+            "other: bad.sql, line 3: gold.other: no\n  |\n  = there is gold.kpi_dau\npublish: gold.kpi_dau stays as it is";
         assert_eq!(about(words, &hops), "publish: gold.kpi_dau stays as it is");
         assert_eq!(about("first\nsecond", &hops), "first");
     }
@@ -259,21 +268,17 @@ mod tests {
 
     #[test]
     fn failures_are_named_with_what_to_look_at() {
-        let test = ModelTest {
-            run_id: 7,
-            model: "kpi_dau".into(),
-            test: "unique(event_date)".into(),
-            severity: "fail".into(),
-            passed: false,
-            failing_rows: 2,
-            sample: Vec::new(),
-            error: None,
-            checked_at: Utc::now(),
-        };
+        let test = ModelTest { run_id: 7, ..tested::tests::test("kpi_dau", "unique(event_date)", 2) };
         let hops = [hop("postgresql", "gold.a", days()), hop("gold", "gold.kpi_dau", Behind::Table(Lag::Nothing))];
-        let runs =
-            vec![run(9, RunState::Running), run(8, RunState::Skipped), run(7, RunState::Failed), run(6, RunState::Succeeded)];
-        let known = Known { failed_tests: vec![test], runs, ..led() };
+        let alone = Params { task: Some("silver".into()), ..Params::default() };
+        let runs = vec![
+            run(9, RunState::Running),
+            run(8, RunState::Skipped),
+            Run { params: alone, ..run(10, RunState::Succeeded) },
+            run(7, RunState::Failed),
+            run(6, RunState::Succeeded),
+        ];
+        let known = Known { tests: vec![test], runs, ..led() };
         let commands: Vec<String> = asked(&known, &hops).into_iter().filter_map(|wait| wait.command).collect();
         assert_eq!(
             commands,

@@ -5,10 +5,10 @@ use tributary_actors::lake::snapshot::Snapshot;
 use tributary_actors::lake::upkeep::{CHECKPOINT_EVERY, Upkeep};
 use tributary_actors::telemetry::TableMeter;
 
+use super::{app, commit};
 use crate::common::lake::{Table, files, verify_chain};
 use crate::common::payments::stream;
 use crate::common::until;
-use super::{app, commit};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_read_through_a_checkpoint_knows_all_offsets_and_tags() {

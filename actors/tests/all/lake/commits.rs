@@ -13,10 +13,10 @@ use tributary_actors::lake::snapshot::Snapshot;
 use tributary_actors::lake::table::redefine;
 use uuid::Uuid;
 
+use super::{app, commit};
 use crate::common::intercepted::{Between, Intercepted};
 use crate::common::lake::{Table, verify_chain, versions};
 use crate::common::payments::stream;
-use super::{app, commit};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commits_chain_and_a_new_head_sees_them() {

@@ -15,10 +15,10 @@ use tributary_actors::lake::delta_log::{Commit, CommitError, DeltaLog};
 use url::Url;
 use uuid::Uuid;
 
+use super::{app, commit};
 use crate::common::Dice;
 use crate::common::intercepted::{Between, Intercepted};
 use crate::common::lake::{through, verify_chain};
-use super::{app, commit};
 
 /// Puts on their way: dropped by the caller, not by the store.
 type Late = Vec<(Path, PutPayload, PutOptions)>;

@@ -9,11 +9,11 @@ use tributary_actors::lake::delta_log::{Commit, DeltaLog, Kind};
 use tributary_actors::lake::encoder::Encoder;
 use tributary_actors::lake::{bronze, files, lake_url};
 
+use super::{app, commit};
 use crate::common::lake::{Table, rows, verify_chain, versions};
 use crate::common::payments::{batch, stream};
 use crate::common::probe::span;
 use crate::common::{Dice, until};
-use super::{app, commit};
 
 const LAKE: &str = "TRIBUTARY_TEST_LAKE";
 

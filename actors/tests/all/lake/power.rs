@@ -11,10 +11,10 @@ use tributary_actors::lake::files;
 use tributary_actors::lake::fsync_store::{Observer, Step};
 use tributary_core::span::Leg;
 
+use super::{app, commit};
 use crate::common::lake::{Table, rows};
 use crate::common::payments::{batch, stream};
 use crate::common::probe::span;
-use super::{app, commit};
 
 /// What would be left: names and contents that were synced. A log entry may be left as soon as it has its name, synced or not.
 #[derive(Default)]

@@ -22,11 +22,11 @@ use tributary_actors::lake::upkeep::{checkpoint, clean_log};
 use tributary_core::table::parse_date;
 use uuid::Uuid;
 
+use super::{app, commit};
 use crate::common::intercepted::{Between, Intercepted};
 use crate::common::lake::{Table, files};
 use crate::common::payments::stream;
 use crate::common::rewriter::land;
-use super::{app, commit};
 
 /// A bronze table of so many commits of ten records, each over one or two days.
 async fn filled(commits: i64) -> (Table, DeltaLog) {

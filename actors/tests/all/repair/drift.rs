@@ -5,8 +5,8 @@ use std::time::Duration;
 use tributary_actors::repair::RepairError;
 use tributary_actors::repair::drift::{Drift, drift};
 
-use crate::common::payments::{BEGIN_MS, stream};
 use super::world::World;
+use crate::common::payments::{BEGIN_MS, stream};
 
 const MINUTE: i64 = 60_000;
 /// The ten minutes up to midnight: the events begin two minutes before it.

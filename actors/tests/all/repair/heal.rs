@@ -9,9 +9,9 @@ use tributary_actors::repair::heal::{Healing, Request, heal};
 use tributary_actors::repair::replay::{self, replay};
 use tributary_actors::serving::offsets::{Skip, skip};
 
+use super::world::{World, merge, narrow, refunds};
 use crate::common::payments::{BEGIN_MS, stream, windows};
 use crate::common::proxy::Proxy;
-use super::world::{World, merge, narrow, refunds};
 
 const ALL: [(i32, std::ops::Range<i64>); 2] = [(0, 0..400), (1, 0..400)];
 const EVERYTHING: Request = Request { range: None, dry: false, force: false, wait: Duration::from_secs(20) };

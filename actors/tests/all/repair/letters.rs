@@ -2,8 +2,8 @@
 
 use tributary_actors::repair::letters::{Which, count, newest};
 
-use crate::common::payments::payment;
 use super::world::{World, because, narrow, refunds};
+use crate::common::payments::payment;
 
 const ALL: [(i32, std::ops::Range<i64>); 2] = [(0, 0..400), (1, 0..400)];
 

@@ -12,8 +12,8 @@ use tributary_core::decode::{Decoder, Record};
 use tributary_core::replay::untaken;
 use tributary_core::stream::{Field, Stream};
 
-use crate::common::payments::{payment, stream, windows};
 use super::world::{World, because, decoded, narrow, refunds};
+use crate::common::payments::{payment, stream, windows};
 
 const ALL: [(i32, std::ops::Range<i64>); 2] = [(0, 0..400), (1, 0..400)];
 

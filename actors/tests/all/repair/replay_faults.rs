@@ -9,9 +9,9 @@ use tributary_actors::serving::new_windows::add;
 use tributary_actors::serving::prepare;
 use tributary_actors::serving::refill::{RefillError, refill};
 
+use super::world::{World, decoded, narrow, refunds};
 use crate::common::payments::{stream, windows};
 use crate::common::proxy::Proxy;
-use super::world::{World, decoded, narrow, refunds};
 
 const ALL: [(i32, std::ops::Range<i64>); 2] = [(0, 0..400), (1, 0..400)];
 

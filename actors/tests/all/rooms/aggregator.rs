@@ -9,10 +9,10 @@ use tributary_actors::room::Pulse;
 use tributary_actors::window_aggregator::{Edges, WindowAggregator};
 use tributary_core::span::Span;
 
+use super::{full, in_system, sparse, watch_credit};
 use crate::common::payments::{Windows, stream, windows};
 use crate::common::probe::{Ears, Kept, Probe, ears, span};
 use crate::common::until;
-use super::{full, in_system, sparse, watch_credit};
 
 struct Room {
     gate: Arc<Gate>,

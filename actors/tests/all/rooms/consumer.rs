@@ -17,11 +17,11 @@ use tributary_actors::telemetry::StreamMeter;
 use tributary_core::settings::Kafka as Settings;
 use tributary_core::span::Legs;
 
+use super::in_system;
 use crate::common::kafka::Kafka;
 use crate::common::payments::{TOPIC, stream};
 use crate::common::probe::{Ears, Kept, Probe, ears};
 use crate::common::until;
-use super::in_system;
 
 /// Floors that a test sets.
 #[derive(Default)]

@@ -10,12 +10,12 @@ use tributary_actors::messages::Durable;
 use tributary_actors::room::{Event, Pulse};
 use tributary_actors::sink::Edges;
 
+use super::writer_setup::NEVER;
+use super::{full, in_system};
 use crate::common::lake::Table;
 use crate::common::payments::{TOPIC, stream};
 use crate::common::probe::{Probe, ears, span};
 use crate::common::until;
-use super::writer_setup::NEVER;
-use super::{full, in_system};
 
 #[test]
 fn a_panic_in_a_room_is_told_and_gives_its_credit_back() {

@@ -12,9 +12,9 @@ use tributary_actors::progress::Progress;
 use tributary_actors::room::Pulse;
 use tributary_core::span::{Leg, Legs, Span};
 
+use super::in_system;
 use crate::common::probe::{Ears, answer, ears, span};
 use crate::common::until;
-use super::in_system;
 
 fn open(stall_after: Duration, commits_to_group: bool) -> (Addr<OffsetLedger>, Progress, Ears) {
     let (reports, control, ears) = ears();

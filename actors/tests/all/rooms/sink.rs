@@ -15,13 +15,13 @@ use tributary_actors::sink::Edges;
 use tributary_core::span::{Leg, Span};
 use tributary_core::window::Folder;
 
+use super::in_system;
+use super::writer_setup::NEVER;
 use crate::common::payments::{batch, stream, windows};
 use crate::common::postgres::{Database, Server, database};
 use crate::common::probe::{Ears, Kept, Probe, answer, durable, ears, span};
 use crate::common::proxy::Proxy;
 use crate::common::until;
-use super::in_system;
-use super::writer_setup::NEVER;
 
 struct Sink {
     gate: Arc<Gate>,

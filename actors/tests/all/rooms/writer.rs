@@ -8,13 +8,13 @@ use tributary_actors::lake::offsets::ingest_app;
 use tributary_actors::messages::Cause;
 use tributary_core::span::Span;
 
+use super::writer_setup::{NEVER, Writer};
+use super::{full, in_system, sparse, watch_credit};
 use crate::common::intercepted::Valve;
 use crate::common::lake::{Table, files, rows, verify_chain, versions};
 use crate::common::payments::stream;
 use crate::common::probe::{answer, durable, span};
 use crate::common::until;
-use super::writer_setup::{NEVER, Writer};
-use super::{full, in_system, sparse, watch_credit};
 
 fn offsets(partition: i32, range: std::ops::Range<i64>) -> Vec<(i32, i64)> {
     range.map(|offset| (partition, offset)).collect()

@@ -4,8 +4,8 @@ use sqlx::PgConnection;
 use tributary_actors::serving::merge::Merged;
 use tributary_actors::serving::{ServingError, connect};
 
-use crate::common::payments::{stream, windows};
 use super::{deltas, prepared, words};
+use crate::common::payments::{stream, windows};
 
 #[tokio::test]
 async fn windows_are_what_the_events_add_up_to() {

@@ -10,10 +10,10 @@ use tributary_actors::serving::refill::{RefillError, refill};
 use tributary_actors::serving::{connect, prepare};
 use tributary_core::stream::Stream;
 
-use crate::common::payments::{DECLARATION, stream, windows};
-use crate::common::postgres::{Database, database};
 use super::refill::bronze;
 use super::{deltas, deltas_of};
+use crate::common::payments::{DECLARATION, stream, windows};
+use crate::common::postgres::{Database, database};
 
 const TABLES: &str = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'realtime'";
 

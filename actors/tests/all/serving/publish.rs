@@ -13,9 +13,9 @@ use tributary_actors::serving::connect;
 use tributary_actors::serving::lease::Lease;
 use tributary_actors::serving::publish::{Publication, PublishError, Published, Scope, Table, Terms, Version, publish, standing};
 
+use super::lease::{lead, migrated, run_out};
 use crate::common::Dice;
 use crate::common::postgres::Database;
-use super::lease::{lead, migrated, run_out};
 
 const TERMS: Terms = Terms { max_shrink: 0.10, force: false, run: None };
 const FORCE: Terms = Terms { force: true, ..TERMS };

@@ -8,10 +8,10 @@ use tributary_actors::lake::{files, offsets};
 use tributary_actors::serving::connect;
 use tributary_actors::serving::refill::{RefillError, refill};
 
+use super::{deltas, prepared};
 use crate::common::lake::Table;
 use crate::common::payments::{batch, stream, windows};
 use crate::common::probe::span;
-use super::{deltas, prepared};
 
 /// A bronze table with offsets 0 to 400 of partitions 0 and 1, in commits of 50.
 pub(crate) async fn bronze() -> Table {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tributary_actors::serving::prepare;
 use tributary_actors::serving::retention::{runs, windows};
 
-use crate::common::payments::stream;
 use super::lease::{lead, migrated, run_out};
+use crate::common::payments::stream;
 
 const DAYS: Duration = Duration::from_secs(86_400);
 

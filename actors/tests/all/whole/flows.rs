@@ -1,8 +1,8 @@
 //! Records flow: in order, through stops, into both stores once.
 
-use crate::common::postgres::database;
 use super::house::House;
 use super::in_system;
+use crate::common::postgres::database;
 
 #[test]
 fn what_is_produced_is_in_both_stores_once() {

@@ -7,10 +7,10 @@ use tributary_actors::line::{Line, NotReady};
 use tributary_core::span::{Leg, Legs};
 use tributary_core::stream::Stream;
 
-use crate::common::payments::{TOPIC, stream, windows};
-use crate::common::postgres::{Database, Server, database};
 use super::house::House;
 use super::in_system;
+use crate::common::payments::{TOPIC, stream, windows};
+use crate::common::postgres::{Database, Server, database};
 
 #[test]
 fn a_panic_in_a_room_is_rebuilt_from_and_nothing_is_lost_or_doubled() {

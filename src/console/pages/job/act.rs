@@ -13,8 +13,9 @@ use super::super::super::doing::{self, only_shows};
 use super::super::super::failure::Failure;
 use super::super::super::parts::{facts, table, text};
 use super::super::super::routes::{Done, Said};
-use super::super::super::shell::Page;
+use super::super::super::shell::{Page, said_by};
 use crate::acts::Via;
+use crate::console::shell_word;
 use crate::inspect::estimate::Estimate;
 use crate::inspect::forecast::Step;
 use crate::inspect::runs::params as said_params;
@@ -29,7 +30,7 @@ pub(crate) async fn run(asked: Asked, said: Said) -> Result<Done> {
         return Ok(Done::See(format!("/runs/{}", queued.run)));
     }
     let steps = doing::dry_run(&asked, &job, &params).await?;
-    let page = under(&job).says(command(&job, &params));
+    let page = under(&job).says(format!("{} --dry-run", command(&job, &params)));
     Ok(Done::Read(Box::new(page.fixed("forecast", forecast(&job, &params, &steps, !only_shows(&asked.shared))))))
 }
 
@@ -89,6 +90,7 @@ fn forecast(job: &Job, params: &Params, steps: &[Step], may_act: bool) -> Markup
                     @if params.force { input type="hidden" name="force" value="on"; }
                     button.button.primary type="submit" { "Run now" }
                 }
+                (said_by(&command(job, params)))
             }
             a.button href={ "/jobs/" (job.name) } { "Back to the job" }
         }
@@ -121,16 +123,17 @@ fn preview(job: &Job, estimate: &Estimate, (from, to): (NaiveDate, NaiveDate), f
                     input type="hidden" name="confirm" value="yes";
                     button.button.primary type="submit" { "Queue this backfill" }
                 }
+                (said_by(&format!("tributary backfill {} --from {from} --to {to}{}", job.name, if force { " --force" } else { "" })))
             }
             a.button href={ "/jobs/" (job.name) } { "Back to the job" }
         }
     }
 }
 
-/// The command that does the same dry run.
+/// The command that does the same run.
 fn command(job: &Job, params: &Params) -> String {
-    let mut command = format!("tributary run {} --dry-run", job.name);
-    let mut more = |flag: &str, value: &str| command += &format!(" --{flag} {value}");
+    let mut command = format!("tributary run {}", job.name);
+    let mut more = |flag: &str, value: &str| command += &format!(" --{flag} {}", shell_word(value));
     params.task.iter().for_each(|task| more("task", task));
     params.from_task.iter().for_each(|task| more("from-task", task));
     params.days.iter().for_each(|day| more("day", &day.to_string()));
@@ -188,15 +191,17 @@ mod tests {
     fn a_dry_run_is_followed_by_the_same_run() {
         let job = Job::builtin().remove(0);
         let params = params(&said(&[("days", "2026-11-24"), ("from_task", "silver"), ("force", "on")])).unwrap();
-        assert_eq!(
-            command(&job, &params),
-            "tributary run lakehouse_bronze_to_gold --dry-run --from-task silver --day 2026-11-24 --force"
-        );
+        assert_eq!(command(&job, &params), "tributary run lakehouse_bronze_to_gold --from-task silver --day 2026-11-24 --force");
         let steps = [Step { task: "silver".into(), would: vec!["7 rows".into(), "  partition 0".into()] }];
         let html = forecast(&job, &params, &steps, true).into_string();
-        for words in
-            ["name=\"from_task\" value=\"silver\"", "name=\"days\" value=\"2026-11-24\"", "name=\"force\"", ">Run now<", "7 rows"]
-        {
+        for words in [
+            "name=\"from_task\" value=\"silver\"",
+            "name=\"days\" value=\"2026-11-24\"",
+            "name=\"force\"",
+            ">Run now<",
+            "7 rows",
+            ">tributary run ",
+        ] {
             assert!(html.contains(words), "{words} is not in {html}");
         }
         assert!(!forecast(&job, &params, &steps, false).into_string().contains("<form"));

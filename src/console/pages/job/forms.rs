@@ -1,11 +1,10 @@
 //! What may be done to a job: a run with all its choices, a dry run, days of the past.
 
-use chrono::Utc;
+use chrono::{NaiveDate, Utc};
 use maud::{Markup, html};
 use tributary_core::job::{Job, Task};
 
-use super::super::super::parts::call;
-use super::super::super::shell::said_by;
+use super::super::super::parts::said::{call_with, command};
 use crate::acts::can_backfill;
 
 /// All forms. Where the console only shows, those that only ask.
@@ -15,7 +14,7 @@ pub(super) fn all(job: &Job, tasks: &[Task], may_act: bool) -> Markup {
         @if !may_act { p.note { "This console is read-only (console.read_only): it says what would be done, and does nothing." } }
         div.columns {
             (run(job, tasks, may_act))
-            @if can_backfill(job, today, today).is_ok() { (backfill(job)) }
+            @if can_backfill(job, today, today).is_ok() { (backfill(job, today)) }
         }
     }
 }
@@ -35,11 +34,12 @@ fn run(job: &Job, tasks: &[Task], may_act: bool) -> Markup {
                     div.fields {
                         label { "One task alone" (choice("task", "all tasks", tasks)) }
                         label { "Or from a task on" (choice("from_task", "from the first", tasks)) }
-                        label { "Days anew" input type="text" name="days" placeholder="2026-11-24 yesterday" autocomplete="off"; }
-                        label.check { input type="checkbox" name="force" value="on"; " Everything anew, and publish days that shrank" }
+                        label { "Days anew" input type="text" name="days" placeholder="2026-11-24 yesterday" autocomplete="off" data-flag="--day" data-key="days" data-list; }
+                        label.check { input type="checkbox" name="force" value="on" data-flag="--force" data-key="force"; " Everything anew, and publish days that shrank" }
                     }
-                    p { (said_by(&format!("tributary run {name} --day yesterday --from-task silver"))) }
-                    p { (call("POST", &format!("/api/v1/jobs/{name}/run"), Some("{\"days\":[\"2026-11-24\"],\"force\":false}"))) }
+                    p.faint { "Run now is the same as this; a dry run has " code { "--dry-run" } " or " code { "\"dry_run\": true" } " beside." }
+                    p { (command(&format!("tributary run {name}"), "", "")) }
+                    p { (call_with(&format!("/api/v1/jobs/{name}/run"), "{}", "{}")) }
                 }
             }
         }
@@ -48,29 +48,32 @@ fn run(job: &Job, tasks: &[Task], may_act: bool) -> Markup {
 
 fn choice(name: &str, none: &str, tasks: &[Task]) -> Markup {
     html! {
-        select name=(name) {
+        select name=(name) data-flag={ "--" (name.replace('_', "-")) } data-key=(name) {
             option value="" { (none) }
             @for task in tasks { option value=(task.name) { (task.name) } }
         }
     }
 }
 
-fn backfill(job: &Job) -> Markup {
+fn backfill(job: &Job, today: NaiveDate) -> Markup {
     let name = &job.name;
+    // A day that is over, so that the form means something as it comes.
+    let day = today.pred_opt().unwrap_or(today);
+    let body = format!("{{\"from\":\"{day}\",\"to\":\"{day}\",\"dry_run\":true}}");
     html! {
         div.card {
             h2 { "Backfill" }
             form.backfill method="post" action={ "/jobs/" (name) "/backfill" } {
                 div.fields {
-                    label { "From" input type="date" name="from" required; }
-                    label { "To, included" input type="date" name="to" required; }
-                    label.check { input type="checkbox" name="force" value="on"; " Publish days that shrank, too" }
+                    label { "From" input type="date" name="from" value=(day) required data-flag="--from" data-key="from"; }
+                    label { "To, included" input type="date" name="to" value=(day) required data-flag="--to" data-key="to"; }
+                    label.check { input type="checkbox" name="force" value="on" data-flag="--force" data-key="force"; " Publish days that shrank, too" }
                 }
                 div.toolbar { button.button type="submit" { "Preview backfill" } }
                 details {
                     summary { "The same as a command" }
-                    p { (said_by(&format!("tributary backfill {name} --from 2026-11-01 --to yesterday"))) }
-                    p { (call("POST", &format!("/api/v1/jobs/{name}/backfill"), Some("{\"from\":\"2026-11-01\",\"to\":\"2026-11-24\",\"dry_run\":true}"))) }
+                    p { (command(&format!("tributary backfill {name}"), &format!(" --from {day} --to {day}"), " --dry-run")) }
+                    p { (call_with(&format!("/api/v1/jobs/{name}/backfill"), &body, "{\"dry_run\":true}")) }
                 }
             }
         }
@@ -92,6 +95,9 @@ mod tests {
             ">Dry run<",
             ">Preview backfill<",
             "value=\"silver\"",
+            "tributary run lakehouse_bronze_to_gold<span data-flags></span></code>",
+            "<span data-body=\"{}\">{}</span>",
+            "name=\"from_task\" data-flag=\"--from-task\" data-key=\"from_task\"",
         ] {
             assert!(html.contains(words), "{words} is not in {html}");
         }

@@ -81,6 +81,7 @@ fn of_stream(
         let lag = behind.flatten().map_or_else(|| "?".to_owned(), |lag| words::count(u64::try_from(lag).unwrap_or(0)));
         Edge { state, lines: vec![html! { b { (rate(rate_of)) } }, html! { (lag) " waiting" }] }
     };
+    let refused = shared.refused(&stream.name);
     let to_bronze = to("bronze", |p| p.bronze, rates.map(|r| r.bronze));
     let to_windows = to("serving", |p| p.serving, rates.map(|r| r.serving));
     let rows = |table: &Snapshot| table.files().values().filter_map(|file| file.rows).sum::<u64>();
@@ -93,6 +94,11 @@ fn of_stream(
             html! { "committed " (ago_or(words::from_millis(table.and_then(Snapshot::committed_ms)), now, "never")) },
         ],
     };
+    let mut of_bronze = layer("Bronze", "Delta, every record", bronze);
+    if refused > 0 {
+        let letters = format!("/deadletters?stream={}", stream.name);
+        of_bronze.lines.push(html! { a href=(letters) { b { (words::count(refused)) } " not valid" } " since the start" });
+    }
     let silver_lag = bronze.map(|bronze| behind::silver(stream, bronze, silver));
     let to_silver = match &silver_lag {
         Some(lag) if lag.is_nothing() => Edge { state: "flowing", lines: vec![html! { "has everything" }] },
@@ -113,7 +119,7 @@ fn of_stream(
             div.lanes {
                 (node(&kafka))
                 div.branches {
-                    div.lane { (edge(&to_bronze)) (node(&layer("Bronze", "Delta, every record", bronze))) (edge(&to_silver)) (node(&layer("Silver", "Delta, valid, once", silver))) }
+                    div.lane { (edge(&to_bronze)) (node(&of_bronze)) (edge(&to_silver)) (node(&layer("Silver", "Delta, valid, once", silver))) }
                     div.lane { (edge(&to_windows)) (node(&windows)) }
                 }
             }
@@ -158,7 +164,8 @@ async fn of_gold(shared: &Shared, tables: &[Seen], published: Option<&[Published
         (_, 1..) => Edge { state: "behind", lines: vec![html! { (words::plural(broken as u64, "broken model")) }] },
         (0, 0) => Edge { state: "flowing", lines: vec![html! { "has everything" }] },
         (behind, 0) => {
-            Edge { state: "waiting", lines: vec![html! { b { (words::plural(behind, "table")) } " wait for the next run" }] }
+            let verb = if behind == 1 { " waits" } else { " wait" };
+            Edge { state: "waiting", lines: vec![html! { b { (words::plural(behind, "table")) } (verb) " for the next run" }] }
         }
     };
     let gold = Node {

@@ -31,7 +31,9 @@ const LINES: usize = 6;
 pub(super) async fn tiles(shared: &Shared) -> Result<Markup> {
     let models = shared.models().await?;
     let by_day = |planned: &&std::sync::Arc<Planned>| planned.model.key.iter().any(|column| column == DATE_COLUMN);
-    let published: Vec<_> = models.planned.iter().filter(|p| p.model.publish.is_some()).filter(by_day).cloned().collect();
+    let mut published: Vec<_> = models.planned.iter().filter(|p| p.model.publish.is_some()).filter(by_day).cloned().collect();
+    // A number that several tables have is shown of the one that has little else.
+    published.sort_by_key(|planned| planned.schema.fields().len());
     let (mut tiles, mut lists) = (Vec::new(), Vec::new());
     let mut shown = BTreeSet::new();
     for planned in published {
@@ -85,13 +87,18 @@ fn values(planned: &Planned, newest_first: &[Map<String, Value>], shown: &mut BT
         @for (name, value) in own {
             @let course: Vec<f64> = newest_first.iter().rev().filter_map(|row| row.get(name)?.as_f64()).collect();
             a.tile href={ "/tables/" (planned.model.table()) } {
-                span.name { (name.replace('_', " ")) }
+                span.name { b { (called(planned)) } " " (name.replace('_', " ")) }
                 strong { (shown_as(name, value)) }
                 span.faint { (day(newest)) }
                 (spark(&format!("{name}, the newest days"), &course))
             }
         }
     }
+}
+
+/// What it is called where people read it, in words.
+fn called(planned: &Planned) -> String {
+    planned.model.publish.as_ref().unwrap_or(&planned.model.name).replace('_', " ")
 }
 
 /// A rate is a part of one and reads better in hundredths.
@@ -113,7 +120,7 @@ fn list(planned: &Planned, rows: &[Map<String, Value>]) -> Markup {
     let most = all.first().map_or(1.0, |(_, value)| value.max(1e-9));
     html! {
         a.tile.list href={ "/tables/" (planned.model.table()) } {
-            span.name { (column.replace('_', " ")) " by " (keys().cloned().collect::<Vec<_>>().join(", ")) }
+            span.name { b { (called(planned)) } " " (column.replace('_', " ")) " by " (keys().cloned().collect::<Vec<_>>().join(", ")) }
             ul {
                 @for (name, value) in all.iter().take(LIST) {
                     li {

@@ -3,13 +3,16 @@
 use chrono::Utc;
 use maud::{Markup, html};
 use tributary_actors::board::{Board, StreamState};
-use tributary_actors::serving::history::{self, Run, RunState};
+use tributary_actors::serving::history::ModelTest;
 use tributary_actors::serving::lease;
+use tributary_batch::models::Models;
 
-use super::super::super::failure::Failure;
 use super::super::super::parts::shape;
 use super::super::super::shared::Shared;
-use crate::inspect::leader;
+use crate::console::encoded;
+use crate::inspect::behind::{self, Published};
+use crate::inspect::failed::{self, Unmended};
+use crate::inspect::{leader, tested};
 use crate::words;
 
 /// Something that is wrong.
@@ -17,7 +20,8 @@ pub(super) struct Trouble {
     /// Whether data stands still for it.
     stops: bool,
     what: String,
-    command: Option<String>,
+    /// What is to be done before the command, and the command.
+    command: Option<(&'static str, String)>,
     link: Option<(String, String)>,
 }
 
@@ -31,7 +35,13 @@ impl Trouble {
     }
 
     fn helps(mut self, command: impl Into<String>) -> Self {
-        self.command = Some(command.into());
+        self.command = Some(("What helps:", command.into()));
+        self
+    }
+
+    /// The command is of no use before a person has mended what is wrong.
+    fn once_mended(mut self, command: impl Into<String>) -> Self {
+        self.command = Some(("Once it is mended:", command.into()));
         self
     }
 
@@ -41,44 +51,87 @@ impl Trouble {
     }
 }
 
+/// What PostgreSQL says of runs.
+struct Known {
+    nobody: Option<String>,
+    unmended: Vec<Unmended>,
+    tests: Vec<ModelTest>,
+    published: Vec<Published>,
+}
+
 /// Looks for it.
 pub(super) async fn find(shared: &Shared) -> Vec<Trouble> {
     let mut all: Vec<Trouble> = shared.made.boards.iter().map(Board::read).flat_map(|state| of_stream(&state)).collect();
+    let (jobs, models) = (shared.jobs().unwrap_or_default(), shared.models().await.unwrap_or_default());
+    let (declared, names) = (jobs.jobs, tested::names(models.planned.iter().map(|planned| &planned.model)));
     let asked = shared.ask(|connection| {
         Box::pin(async move {
-            let held = lease::held(connection, lease::BATCH).await?;
-            let runs = history::runs(connection, &history::Which { limit: 50, ..history::Which::default() }).await?;
-            Ok((held, runs))
+            Ok(Known {
+                nobody: leader::nobody(lease::held(connection, lease::BATCH).await?.as_ref(), Utc::now()),
+                unmended: failed::unmended(connection, &declared).await?,
+                tests: tested::last(connection, &names).await?,
+                published: behind::published(connection).await?,
+            })
         })
     });
-    match asked.await {
-        Ok((held, runs)) => {
-            if let Some(nobody) = leader::nobody(held.as_ref(), Utc::now()) {
-                all.push(Trouble::slowing(nobody).helps("tributary up --roles batch"));
-            }
-            all.extend(of_runs(&runs));
+    let known = asked.await;
+    match &known {
+        Ok(known) => {
+            all.extend(known.nobody.as_ref().map(|nobody| Trouble::slowing(nobody).helps("tributary up --roles batch")));
+            all.extend(known.unmended.iter().map(of_run));
+            all.extend(of_tests(&known.tests, &models));
         }
         Err(error) => all.push(
-            Trouble::stopping(format!(
-                "{}. Bronze goes on meanwhile; the windows catch up by themselves",
-                Failure::of(error).words
-            ))
-            .helps("tributary doctor"),
+            Trouble::stopping(format!("{error:#}. Bronze goes on meanwhile; the windows catch up by themselves"))
+                .helps("tributary doctor"),
         ),
     }
-    if let Ok(jobs) = shared.jobs() {
-        all.extend(jobs.broken.iter().map(|problem| {
-            Trouble::slowing(format!("a job's file cannot be read: {}", words::first_line(problem, 160))).more("Jobs", "/jobs")
-        }));
-    }
-    if let Ok(models) = shared.models().await {
-        all.extend(models.broken.iter().map(|(name, problem)| {
-            Trouble::slowing(format!("the model {name} is broken: {}", words::first_line(problem, 160)))
-                .helps("tributary models check")
-        }));
-    }
+    all.extend(jobs.broken.iter().map(|problem| {
+        Trouble::slowing(format!("a job's file cannot be read: {}", words::first_line(problem, 160))).more("Jobs", "/jobs")
+    }));
+    all.extend(of_models(&models, known.as_ref().map_or(&[], |known| &known.published)));
     all.sort_by_key(|trouble| !trouble.stops);
     all
+}
+
+/// A run that failed, and that no later one has mended.
+fn of_run(failed: &Unmended) -> Trouble {
+    let id = failed.run.id;
+    let trouble = Trouble::slowing(failed.words()).more(format!("Run {id}"), format!("/runs/{id}"));
+    match failed.by_person {
+        true => trouble.once_mended(failed.retry()),
+        false => trouble.helps(failed.retry()),
+    }
+}
+
+/// Tables that are not published because of a test, and what is made from them.
+fn of_tests(tests: &[ModelTest], models: &Models) -> Vec<Trouble> {
+    let planned = || models.planned.iter().map(AsRef::as_ref);
+    let broken = tested::broken(tests, models.planned.iter().map(|planned| &planned.model));
+    broken
+        .map(|test| {
+            let others = tested::held_with(&test.model, planned());
+            let nor =
+                if others.is_empty() { String::new() } else { format!("; nor is what is made from it: {}", others.join(", ")) };
+            let page = format!("/tables/{}", encoded(&format!("gold.{}", test.model)));
+            Trouble::slowing(format!("{}{nor}", tested::consequence(test)))
+                .helps(format!("tributary runs show {}", test.run_id))
+                .more(format!("gold.{}", test.model), page)
+        })
+        .collect()
+}
+
+/// Models that cannot be built, and what stays as it was for that.
+fn of_models(models: &Models, published: &[Published]) -> Vec<Trouble> {
+    let trouble = |(name, problem): (&String, &String)| {
+        let stays = published.iter().find(|published| published.model == *name);
+        let stays = stays.map_or_else(String::new, |table| {
+            format!(", so gold.{} stays as it was", table.table_name.strip_prefix("gold.").unwrap_or(&table.table_name))
+        });
+        Trouble::slowing(format!("the model {name} is broken{stays}: {}", words::first_line(problem, 160)))
+            .helps("tributary models check")
+    };
+    models.broken.iter().map(trouble).collect()
 }
 
 fn of_stream(state: &StreamState) -> Vec<Trouble> {
@@ -104,27 +157,6 @@ fn of_stream(state: &StreamState) -> Vec<Trouble> {
     all
 }
 
-/// The newest run of each job that failed and was not followed by a better one.
-fn of_runs(runs: &[Run]) -> Vec<Trouble> {
-    let mut seen = Vec::new();
-    let mut all = Vec::new();
-    for run in runs.iter().filter(|run| run.state.is_over() && run.state != RunState::Skipped) {
-        if seen.contains(&run.job.as_str()) {
-            continue;
-        }
-        seen.push(&run.job);
-        if run.state == RunState::Failed {
-            let why = run.message.as_deref().map_or_else(String::new, |message| format!(": {}", words::first_line(message, 160)));
-            all.push(
-                Trouble::slowing(format!("the last run of {} failed{why}", run.job))
-                    .helps(format!("tributary runs retry {}", run.id))
-                    .more(format!("Run {}", run.id), format!("/runs/{}", run.id)),
-            );
-        }
-    }
-    all
-}
-
 /// All of it, or that all is well.
 pub(super) fn banner(troubles: &[Trouble]) -> Markup {
     if troubles.is_empty() {
@@ -138,7 +170,7 @@ pub(super) fn banner(troubles: &[Trouble]) -> Markup {
                     p { (trouble.what) }
                     @if trouble.command.is_some() || trouble.link.is_some() {
                         p.do {
-                            @if let Some(command) = &trouble.command { "What helps: " code.command data-copy { (command) } " " }
+                            @if let Some((first, command)) = &trouble.command { (first) " " code.command data-copy { (command) } " " }
                             @if let Some((words, address)) = &trouble.link { a href=(address) { (words) } }
                         }
                     }
@@ -150,6 +182,8 @@ pub(super) fn banner(troubles: &[Trouble]) -> Markup {
 
 #[cfg(test)]
 mod tests {
+    use tributary_actors::serving::history::RunState;
+
     use super::*;
 
     #[test]
@@ -163,5 +197,32 @@ mod tests {
         assert!(said.contains("orders, partition 3") && said.contains("offsets 10 to 20 are lost"), "{said}");
         assert!(said.contains("tributary topic") && said.contains("/streams/orders"), "{said}");
         assert!(banner(&[]).into_string().contains("All is well"));
+    }
+    #[test]
+    fn a_retry_is_no_help_before_somebody_has_mended_what_is_wrong() {
+        let run = super::super::super::super::parts::grid::tests::run(8, RunState::Failed, 1, Utc::now());
+        let said = |by_person| banner(&[of_run(&Unmended { run: run.clone(), by_person })]).into_string();
+        assert!(said(true).contains("Once it is mended: <code"), "{}", said(true));
+        assert!(said(false).contains("What helps: <code") && said(false).contains("tributary runs retry 8"), "{}", said(false));
+    }
+
+    #[test]
+    fn a_broken_model_says_which_numbers_stay_as_they_were() {
+        let models =
+            Models { broken: [("kpi_dau".to_owned(), "kpi_dau.sql, line 3: no\n |".to_owned())].into(), ..Models::default() };
+        let said = banner(&of_models(&models, &[])).into_string();
+        assert!(said.contains("the model kpi_dau is broken: kpi_dau.sql, line 3"), "{said}");
+        let published = Published {
+            table_name: "daily_active_users".into(),
+            model: "kpi_dau".into(),
+            lake_id: String::new(),
+            model_hash: String::new(),
+            version: 1,
+            rows: 1,
+            run_id: None,
+            published_at: Utc::now(),
+        };
+        let said = banner(&of_models(&models, &[published])).into_string();
+        assert!(said.contains("broken, so gold.daily_active_users stays as it was: kpi_dau.sql"), "{said}");
     }
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use tributary_actors::serving::history::{Run, RunState, TaskAttempt, TaskState};
 
+use super::super::super::parts::said::{call_with, command};
 use super::super::super::parts::{ago, button, call, facts, lines, state, text};
 use super::super::super::shell::said_by;
 use super::Seen;
@@ -82,7 +83,9 @@ fn around(seen: &Seen, now: DateTime<Utc>) -> Vec<(&'static str, Markup)> {
         all.push(("Cancelled", html! { "by " (by) ", " (ago(at, now)) (what) }));
     }
     if let Some(message) = &run.message {
-        all.push(("Says", text(message)));
+        // The tasks that went wrong say the rest themselves, below.
+        let is_said_below = !wrong(&seen.detail.tasks).is_empty();
+        all.push(("Says", if is_said_below { text(words::first_line(message, 160)) } else { text(message) }));
     }
     all
 }
@@ -94,20 +97,20 @@ fn forms(run: &Run, tasks: &[TaskAttempt]) -> Markup {
             div.toolbar {
                 (button("Cancel run", &format!("/runs/{id}/cancel"), "danger", &[]))
                 (said_by(&format!("tributary runs cancel {id}")))
-                (call("POST", &format!("/api/v1/runs/{id}/cancel"), None))
+                (call("POST", &format!("/api/v1/runs/{id}/cancel")))
             }
         },
         RunState::Failed | RunState::Cancelled => html! {
             form.toolbar method="post" action={ "/runs/" (id) "/retry" } {
                 button.button.primary type="submit" { "Retry" }
                 label { "from "
-                    select name="from_task" {
+                    select name="from_task" data-flag="--from-task" data-key="from_task" {
                         option value="" { "what it has not done" }
                         @for task in names(run, tasks) { option value=(task) { (task) } }
                     }
                 }
-                (said_by(&format!("tributary runs retry {id}")))
-                (call("POST", &format!("/api/v1/runs/{id}/retry"), None))
+                (command(&format!("tributary runs retry {id}"), "", ""))
+                (call_with(&format!("/api/v1/runs/{id}/retry"), "{}", "{}"))
             }
         },
         _ => html! {},

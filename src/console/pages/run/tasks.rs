@@ -14,8 +14,8 @@ pub(super) fn list(detail: &RunDetail, now: DateTime<Utc>) -> Markup {
     if detail.tasks.is_empty() {
         return empty("No task yet", "The process that runs jobs lays out the tasks when it takes the run.", None);
     }
-    let header = ["Task", "State", "Attempt", "Began", "Took", "Rows in", "Rows out", "From versions", "To versions"];
-    let number = |at: usize| [2, 4, 5, 6].contains(&at).then_some("number");
+    let header = ["Task", "State", "Began", "Took", "Rows in", "Rows out", "From versions", "To versions"];
+    let number = |at: usize| [3, 4, 5].contains(&at).then_some("number");
     html! {
         div.scroll role="region" aria-label="Tasks" tabindex="0" {
             table {
@@ -40,9 +40,9 @@ fn row(job: &str, task: &TaskAttempt, is_first: bool, now: DateTime<Utc>) -> Mar
         }
         td {
             (state(task.state.as_str()))
+            div { a href={ "/runs/" (id) "/logs?task=" (task.task) "&attempt=" (task.attempt) } aria-label={ "Logs of " (task.task) ", attempt " (task.attempt) } { "attempt " (task.attempt) } }
             @if let Some(at) = task.retry_at.filter(|at| *at > now) { div.faint { "again " (ago(at, now)) } }
         }
-        td.number { a href={ "/runs/" (id) "/logs?task=" (task.task) "&attempt=" (task.attempt) } aria-label={ "Logs of " (task.task) ", attempt " (task.attempt) } { (task.attempt) } }
         td { @match task.started_at { Some(at) => (ago(at, now)), None => (words::NOTHING) } }
         td.number { (words::between(task.started_at, task.ended_at, now)) }
         td.number { (words::count_or(task.rows_in)) }
@@ -104,7 +104,8 @@ pub(super) fn tests(tests: &[ModelTest]) -> Markup {
     }
 }
 
-fn broken(test: &ModelTest) -> Markup {
+/// A test that does not hold, with some of the rows that break it.
+pub(in crate::console::pages) fn broken(test: &ModelTest) -> Markup {
     let consequence = if test.severity == "fail" { "not published" } else { "a warning" };
     html! {
         div.test data-state=(if test.severity == "fail" { "failed" } else { "warn" }) {
