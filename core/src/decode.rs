@@ -18,6 +18,7 @@
 use std::sync::Arc;
 
 use crate::batch::{Batch, Status};
+use crate::declare::units::show_millis;
 use crate::stream::{Field, Stream};
 
 mod columns;
@@ -165,12 +166,12 @@ impl Decoder {
         match time::place(event_us, record_us, limits) {
             Place::Near => {}
             Place::Ahead => {
-                let ms = limits.max_ahead_ms;
-                self.row.fault(Reason::TooFarAhead, format_args!("{name} is more than {ms} ms ahead of Kafka's record time"));
+                let most = show_millis(limits.max_ahead_ms.unsigned_abs().into());
+                self.row.fault(Reason::TooFarAhead, format_args!("{name} is more than {most} ahead of Kafka's record time"));
             }
             Place::Behind => {
-                let ms = limits.max_age_ms;
-                self.row.fault(Reason::TooOld, format_args!("{name} is more than {ms} ms behind Kafka's record time"));
+                let most = show_millis(limits.max_age_ms.unsigned_abs().into());
+                self.row.fault(Reason::TooOld, format_args!("{name} is more than {most} behind Kafka's record time"));
             }
         }
     }
