@@ -179,7 +179,7 @@ mod tests {
         patient.settings.batch.models_dir = folder.path().display().to_string();
         patient.streams = vec![Stream::builtin()];
         let model = |select: &str| format!("-- materialize: by_day\n-- key: event_date\n{select}\nFROM silver.user_events");
-        fs::write(folder.path().join("days.sql"), model("SELECT DISTINCT event_date")).unwrap();
+        fs::write(folder.path().join("days.sql"), model("SELECT DISTINCT event_date, user_id")).unwrap();
         assert_eq!(models(&patient).await.found, "1 model can be built");
         fs::write(folder.path().join("days.sql"), model("SELECT DISTINCT event_date, clicks")).unwrap();
         let found = models(&patient).await;

@@ -55,7 +55,7 @@ mod tests {
     fn what_is_copied_is_one_command_whatever_is_in_it() {
         let html = call_with("/api/v1/query", "{\"sql\":\"SELECT 'a'\"}", "{}").into_string();
         assert!(html.contains("SELECT \\u0027a\\u0027") && html.contains("data-body=\"{}\""), "{html}");
-        assert!(html.ends_with("$CONSOLE</span>/api/v1/query\"</code>"), "{html}");
+        assert!(html.ends_with("$CONSOLE</span>/api/v1/query&quot;</code>"), "{html}");
         assert_eq!(quoted("{\"a\":1}"), "{\"a\":1}");
     }
 

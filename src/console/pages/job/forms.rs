@@ -37,7 +37,7 @@ fn run(job: &Job, tasks: &[Task], may_act: bool) -> Markup {
                         label { "Days anew" input type="text" name="days" placeholder="2026-11-24 yesterday" autocomplete="off" data-flag="--day" data-key="days" data-list; }
                         label.check { input type="checkbox" name="force" value="on" data-flag="--force" data-key="force"; " Everything anew, and publish days that shrank" }
                     }
-                    p.faint { "Run now is the same as this; a dry run has " code { "--dry-run" } " or " code { "\"dry_run\": true" } " beside." }
+                    p.faint { (if may_act { "Run now is" } else { "A run is" }) " the same as this; a dry run has " code { "--dry-run" } " or " code { "\"dry_run\": true" } " beside." }
                     p { (command(&format!("tributary run {name}"), "", "")) }
                     p { (call_with(&format!("/api/v1/jobs/{name}/run"), "{}", "{}")) }
                 }
