@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use tributary_core::job::Job;
 use tributary_core::settings::layers::{Flag, Layers, Loaded, from_layers};
 use tributary_core::settings::{Settings, postgres_url};
-use tributary_core::stream::{BUILTIN, Stream, parse_all};
+use tributary_core::stream::Stream;
 
 use super::globals::Globals;
 use super::output::{self, Usage};
@@ -68,34 +68,7 @@ impl Session {
     /// The stream that is compiled in, and those in `streams_dir`; a file may declare that one anew. `KAFKA_TOPIC` and
     /// `streams_only` have their say.
     pub(crate) fn streams(&self) -> Result<Vec<Stream>> {
-        let settings = self.settings();
-        let folder = Path::new(&settings.streams_dir);
-        let mut declared = declared::files(folder, "streams", self.loaded.is_default("streams_dir"))?.unwrap_or_default();
-        let builtin = Stream::builtin().name;
-        match declared.iter().position(|(file, text)| Stream::parse(text, file).is_ok_and(|stream| stream.name == builtin)) {
-            // The first stream is the one that made-up traffic goes to.
-            Some(at) => declared[..=at].rotate_right(1),
-            None => declared.insert(0, (BUILTIN.0.to_owned(), BUILTIN.1.to_owned())),
-        }
-        let mut streams = parse_all(&declared).map_err(|error| Usage(error.to_string()))?;
-        if let Some(topic) = &settings.kafka.topic {
-            let found = streams.iter_mut().find(|stream| stream.name == "user_events");
-            found
-                .ok_or_else(|| Usage("KAFKA_TOPIC is set, but there is no stream user_events; its file names its topic".into()))?
-                .topic = topic.clone();
-        }
-        if let Some(only) = &settings.streams_only {
-            let wanted: Vec<&str> = only.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-            let known: Vec<&str> = streams.iter().map(|stream| stream.name.as_str()).collect();
-            if let Some(unknown) = wanted.iter().find(|name| !known.contains(name)) {
-                return Err(Usage(format!("streams_only: no stream {unknown}; there are: {}", known.join(", "))).into());
-            }
-            if wanted.is_empty() {
-                return Err(Usage(format!("streams_only names no stream; there are: {}", known.join(", "))).into());
-            }
-            streams.retain(|stream| wanted.contains(&stream.name.as_str()));
-        }
-        Ok(streams)
+        declared::streams(&self.loaded)
     }
 
     /// The jobs of `batch.jobs_dir`, or those that are compiled in. A file that is wrong is told, and hides no other job.

@@ -121,7 +121,12 @@ fn admit(request: &HttpRequest, shared: &Shared) -> Result<(), Failure> {
     // HTTP/2 has it in the URI; nothing speaks that to us.
     let host = text(header::HOST).unwrap_or_default();
     match &shared.token {
+        // A browser asks without one first; that is no guess.
         Some(token) if !shows(text(header::AUTHORIZATION), token) => {
+            if headers.contains_key(header::AUTHORIZATION) && !shared.guesses.allows() {
+                let words = "too many wrong tokens came in; try again in some seconds".to_owned();
+                return Err(Failure { status: StatusCode::TOO_MANY_REQUESTS, words });
+            }
             let words = "the console asks for its token: as password (any user), or as `Authorization: Bearer TOKEN`";
             return Err(Failure { status: StatusCode::UNAUTHORIZED, words: words.into() });
         }

@@ -26,9 +26,28 @@ pub(crate) struct Seen {
     pub(crate) snapshot: Arc<Snapshot>,
 }
 
+/// A table that is there and cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub(crate) struct Unreadable {
+    /// Its name.
+    pub(crate) table: String,
+    /// Why.
+    pub(crate) problem: String,
+}
+
+/// All tables, by layer and name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tables {
+    /// Those that can be read.
+    pub(crate) seen: Arc<Vec<Seen>>,
+    /// Those that cannot: no reason to show none of the others.
+    pub(crate) unreadable: Arc<Vec<Unreadable>>,
+}
+
 #[derive(Debug, Default)]
 struct Kept {
-    tables: Arc<Vec<Seen>>,
+    tables: Tables,
+    names: Vec<String>,
     refreshed: Option<Instant>,
     named: Option<Instant>,
 }
@@ -51,37 +70,42 @@ impl LakeView {
     }
 
     /// All tables, by layer and name. To be called away from the threads that answer.
-    pub(crate) async fn tables(&self) -> Result<Arc<Vec<Seen>>> {
+    pub(crate) async fn tables(&self) -> Result<Tables> {
         let mut kept = self.kept.lock().await;
         let is_within = |since: Option<Instant>, limit: Duration| since.is_some_and(|since| since.elapsed() < limit);
         if is_within(kept.refreshed, FRESH) {
-            return Ok(Arc::clone(&kept.tables));
+            return Ok(kept.tables.clone());
         }
-        let names = match is_within(kept.named, NAMES) {
-            true => kept.tables.iter().map(|table| table.name.clone()).collect(),
-            false => self.catalog.names().await?,
-        };
-        let mut tables = Vec::with_capacity(names.len());
-        // What is made from others first, so that no table has what its source has not.
-        for name in names.into_iter().rev() {
-            let known = kept.tables.iter().find(|table| table.name == name).map(|table| Arc::clone(&table.snapshot));
-            let snapshot = match known {
-                Some(known) if known.is_newest().await? => Some(known),
-                Some(known) => {
-                    let mut newer = (*known).clone();
-                    newer.refresh().await?;
-                    Some(Arc::new(newer))
-                }
-                None => self.catalog.find(&name).await?.map(Arc::new),
-            };
-            tables.extend(snapshot.map(|snapshot| Seen { name, snapshot }));
-        }
-        tables.reverse();
         if !is_within(kept.named, NAMES) {
+            kept.names = self.catalog.names().await?;
             kept.named = Some(Instant::now());
         }
-        kept.tables = Arc::new(tables);
+        let (mut seen, mut unreadable) = (Vec::with_capacity(kept.names.len()), Vec::new());
+        // What is made from others first, so that no table has what its source has not.
+        for name in kept.names.iter().rev().cloned() {
+            let known = kept.tables.seen.iter().find(|table| table.name == name).map(|table| Arc::clone(&table.snapshot));
+            match self.newest(&name, known).await {
+                Ok(snapshot) => seen.extend(snapshot.map(|snapshot| Seen { name, snapshot })),
+                Err(error) => unreadable.push(Unreadable { table: name, problem: format!("{error:#}") }),
+            }
+        }
+        seen.reverse();
+        unreadable.reverse();
+        kept.tables = Tables { seen: Arc::new(seen), unreadable: Arc::new(unreadable) };
         kept.refreshed = Some(Instant::now());
-        Ok(Arc::clone(&kept.tables))
+        Ok(kept.tables.clone())
+    }
+
+    /// A table as it is now; none: there is no such table any more.
+    async fn newest(&self, name: &str, known: Option<Arc<Snapshot>>) -> Result<Option<Arc<Snapshot>>> {
+        match known {
+            Some(known) if known.is_newest().await? => Ok(Some(known)),
+            Some(known) => {
+                let mut newer = (*known).clone();
+                newer.refresh().await?;
+                Ok(Some(Arc::new(newer)))
+            }
+            None => Ok(self.catalog.find(name).await?.map(Arc::new)),
+        }
     }
 }

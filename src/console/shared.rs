@@ -29,7 +29,7 @@ use super::failure::Failure;
 use super::flow::{self, Flow};
 use super::guard::{self, Pace};
 use super::kept::Kept;
-use super::lake_view::{LakeView, Seen};
+use super::lake_view::{LakeView, Seen, Tables};
 use super::rows::Counts;
 use crate::doctor::{Patient, Report, examine};
 use crate::embedded::run_file::RunFile;
@@ -91,6 +91,8 @@ pub(crate) struct Shared {
     pub(crate) token: Option<[u8; 32]>,
     /// How often something may be done.
     pub(crate) pace: Pace,
+    /// How often somebody may be wrong about the token.
+    pub(crate) guesses: Pace,
     /// Live pages that are open.
     pub(crate) watchers: Arc<Semaphore>,
     /// Previews, by table and version: they do not change.
@@ -122,6 +124,7 @@ impl Shared {
             lake: LakeView::new(Catalog::of(&made.settings)?),
             flow: Flow::default(),
             pace: Pace::default(),
+            guesses: Pace::default(),
             watchers: Arc::new(Semaphore::new(WATCHERS)),
             token: made.settings.console.token.as_deref().map(guard::digest),
             previews: Kept::new(PREVIEWS, None),
@@ -157,14 +160,17 @@ impl Shared {
     }
 
     /// The tables of the lake, by layer and name.
-    pub(crate) async fn tables(&self) -> Result<Arc<Vec<Seen>>> {
+    pub(crate) async fn tables(&self) -> Result<Tables> {
         let lake = self.lake.clone();
         self.away(async move { lake.tables().await }).await
     }
 
     /// One of them, by the name that a person wrote: the layer may be left out where only one has a table of that name.
     pub(crate) async fn table(&self, written: &str) -> Result<Seen> {
-        let tables = self.tables().await?;
+        let Tables { seen: tables, unreadable } = self.tables().await?;
+        if let Some(one) = unreadable.iter().find(|one| one.table == written) {
+            return Err(Failure::away(format!("{} cannot be read: {}", one.table, one.problem)).into());
+        }
         let bare = |name: &str| name.split_once('.').is_some_and(|(_, table)| table == written);
         let mut found: Vec<&Seen> = tables.iter().filter(|table| table.name == written).collect();
         if found.is_empty() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tributary_core::settings::{DEMO_PASSWORD, Role, Settings, validate};
 use url::Url;
 
-use super::{Check, Finding, Group, Patient, check_blocking};
+use super::{Check, Finding, Group, Patient, check, check_blocking, page};
 use crate::words;
 
 const LIMIT: Duration = Duration::from_secs(2);
@@ -23,11 +23,29 @@ pub(super) async fn checks(patient: &Patient) -> Vec<Check> {
     vec![
         check_blocking(Group::Machine, "memory", LIMIT, move || memory(&one)).await,
         check_blocking(Group::Machine, "passwords", LIMIT, move || passwords(&other)).await,
-        console(&patient.settings).into_check(Group::Machine, "console", Duration::ZERO),
+        check(Group::Machine, "console", LIMIT, doors(patient)).await,
     ]
 }
 
-/// Who may use the console.
+/// Who may use the console: that of the process which runs, or of one that these settings would start.
+async fn doors(patient: &Patient) -> Finding {
+    let other = patient.running.as_ref().filter(|up| up.pid != std::process::id());
+    let Some(up) = other else { return console(&patient.settings) };
+    let at = &up.http;
+    match page(at, "/").await {
+        Ok((200, _)) => Finding::ok(format!("open to this machine alone, at {at}")),
+        Ok((401, _)) => Finding::ok(format!("asks for its token, at {at}")),
+        Ok((403, _)) => {
+            let fix = "start it with TRIBUTARY_CONSOLE_TOKEN, or with http.listen at an address of this machine";
+            Finding::warn(format!("shows nothing: {at} is reached from beyond this machine, and has no token"), fix)
+                .docs("docs/RUN.md#the-console")
+        }
+        Ok((404, _)) => Finding::skipped("the role console is not among those of the process that runs"),
+        Ok((status, _)) => Finding::skipped(format!("{at} says {status}")),
+        Err(_) => Finding::skipped(format!("{at} does not answer")),
+    }
+}
+
 fn console(settings: &Settings) -> Finding {
     let listen = &settings.http.listen;
     let fix = "set TRIBUTARY_CONSOLE_TOKEN, or TRIBUTARY_CONSOLE_TOKEN_FILE; a good one: openssl rand -hex 16";

@@ -35,7 +35,11 @@ pub(super) async fn checks(patient: &Patient) -> Vec<Check> {
                 connection = Some(made);
                 Finding::ok(format!("{at} answers"))
             }
-            Err(error) => Finding::bad(format!("{at}: {:#}", anyhow::Error::from(error)), fix_of(patient)).docs(AWAY),
+            Err(error) => {
+                let found = format!("{at}: {:#}", anyhow::Error::from(error));
+                let fix = fix_of(patient, &found);
+                Finding::bad(found, fix).docs(AWAY)
+            }
         }
     })
     .await;
@@ -61,9 +65,12 @@ pub(super) async fn checks(patient: &Patient) -> Vec<Check> {
     checks
 }
 
-fn fix_of(patient: &Patient) -> &'static str {
+fn fix_of(patient: &Patient, found: &str) -> &'static str {
     match patient.loaded.settings.serving.database_url {
         Some(_) => "start it, or mind DATABASE_URL or POSTGRES_HOST, _USER and _PASSWORD (`tributary config show serving`)",
+        None if patient.running.is_some() && found.contains("password authentication") => {
+            "it runs, with another password than this shell knows: set POSTGRES_PASSWORD here as `up` has it"
+        }
         None => "the embedded one starts again by itself; data/postgres/server.log says why it ended",
     }
 }

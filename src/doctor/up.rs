@@ -6,6 +6,7 @@ use futures::join;
 use serde_json::Value;
 
 use super::{Check, Finding, Group, Patient, check, json_page, page};
+use crate::embedded::run_file::RunFile;
 
 const LIMIT: Duration = Duration::from_secs(4);
 
@@ -19,9 +20,18 @@ pub(super) async fn checks(patient: &Patient) -> Vec<Check> {
 }
 
 fn running(patient: &Patient) -> Finding {
-    match &patient.running {
-        Some(up) => Finding::ok(format!("`tributary up` runs as process {}", up.pid)),
-        None => Finding::skipped(format!("no `tributary up` runs with {}; start it: tributary up", patient.data_dir.display())),
+    match (&patient.running, RunFile::left_behind(&patient.data_dir)) {
+        (Some(up), _) => Finding::ok(format!("`tributary up` runs as process {}", up.pid)),
+        (None, Some(pid)) => Finding::warn(
+            format!(
+                "the last `tributary up` with {}, process {pid}, ended without stopping in order",
+                patient.data_dir.display()
+            ),
+            "start it again: tributary up. Nothing is lost: every store goes on where it was",
+        ),
+        (None, None) => {
+            Finding::skipped(format!("no `tributary up` runs with {}; start it: tributary up", patient.data_dir.display()))
+        }
     }
 }
 

@@ -50,6 +50,12 @@ impl RunFile {
         (started(read.pid) == Some(read.started)).then_some(read)
     }
 
+    /// The process that wrote it and is gone without having removed it.
+    pub fn left_behind(data_dir: &Path) -> Option<u32> {
+        let read: Self = serde_json::from_slice(&fs::read(path(data_dir)).ok()?).ok()?;
+        (started(read.pid) != Some(read.started)).then_some(read.pid)
+    }
+
     /// Removes it: nothing runs any more.
     pub fn remove(data_dir: &Path) {
         // A file that stays is recognised as stale.
@@ -77,6 +83,7 @@ mod tests {
         let mut run = RunFile { lake: "here".into(), ..RunFile::of_this_process() };
         run.write(folder.path()).unwrap();
         assert_eq!(RunFile::read(folder.path()), Some(run.clone()));
+        assert_eq!(RunFile::left_behind(folder.path()), None);
         run.started += 1;
         run.write(folder.path()).unwrap();
         assert_eq!(RunFile::read(folder.path()), None, "the number came again");

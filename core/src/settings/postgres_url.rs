@@ -52,10 +52,13 @@ pub fn masked(url: &str) -> String {
         None => return "***".to_owned(),
     };
     if let Some(query) = query {
-        let pairs: Vec<_> =
-            query.split('&').map(|pair| if pair.starts_with("password=") { "password=***" } else { pair }).collect();
+        // `password`, `sslpassword`, and whatever else is called like that.
+        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}=***"),
+            _ => pair.to_owned(),
+        });
         shown.push('?');
-        shown.push_str(&pairs.join("&"));
+        shown.push_str(&pairs.collect::<Vec<_>>().join("&"));
     }
     shown
 }
@@ -104,6 +107,7 @@ mod tests {
     fn a_masked_url_shows_everything_but_the_password() {
         assert_eq!(masked("postgres://me:se:cr@et@db:5432/serving?a=b"), "postgres://me:***@db:5432/serving?a=b");
         assert_eq!(masked("postgres://me@db/serving?password=secret"), "postgres://me@db/serving?password=***");
+        assert_eq!(masked("postgres://db/serving?sslkey=a&sslpassword=secret"), "postgres://db/serving?sslkey=a&sslpassword=***");
         assert_eq!(masked("postgres://db/serving"), "postgres://db/serving");
         assert_eq!(masked("host=db password=secret"), "***");
     }

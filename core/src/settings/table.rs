@@ -44,6 +44,8 @@ impl Row {
         Some(match (self.secret, self.name) {
             (true, "serving.database_url") => postgres_url::masked(&value),
             (true, _) => "***".into(),
+            // Somebody may have written a login into it.
+            (false, "lake.url") if value.contains("://") => postgres_url::masked(&value),
             (false, _) => value,
         })
     }

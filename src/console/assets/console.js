@@ -63,6 +63,7 @@
     root.style.color = "";
     return color;
   }
+  const clock = (t, seconds) => new Date(t * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: seconds ? "2-digit" : undefined, hourCycle: "h23" });
   const short = (v) => v == null ? "–" : Math.abs(v) >= 1e6 ? `${(v / 1e6).toFixed(1)} M` : Math.abs(v) >= 1e4 ? `${(v / 1e3).toFixed(1)} k` : Number.isInteger(v) ? v.toLocaleString("en") : v.toFixed(1);
   function draw(figure) {
     if (typeof uPlot === "undefined") return;
@@ -79,7 +80,7 @@
       const plot = new uPlot({
         width: box.clientWidth || 300, height: 180, cursor: { points: { size: 6 } }, legend: { show: false },
         scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
-        axes: [{ ...axis, space: 70, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })) },
+        axes: [{ ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((t) => clock(t, step < 60)) },
           { ...axis, size: 52, values: (_, ticks) => ticks.map(short) }],
         series: [{}, ...series.map((line, at) => ({ label: line.name, stroke: colour(`--series-${at % 8 + 1}`), width: 2, points: { show: false } }))],
         hooks: { setCursor: [(u) => legend(figure, u)] },

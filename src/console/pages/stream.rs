@@ -3,7 +3,6 @@
 use anyhow::Result;
 use maud::{Markup, html};
 use tributary_actors::board::{Board, StreamState};
-use tributary_core::settings::Pipeline;
 use tributary_core::stream::{Measure, Stream};
 
 use super::super::asked::Asked;
@@ -23,11 +22,11 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
     let board = shared.made.boards.iter().map(Board::read).find(|state| state.stream == stream.name);
     let mut page = Page::new("stream", stream.name.clone(), "/").below("Overview", "/").says("tributary status");
     page.charts = true;
-    let tables = shared.tables().await.unwrap_or_default();
+    let tables = shared.tables().await.unwrap_or_default().seen;
     let names: Vec<String> = tables.iter().map(|seen| seen.name.clone()).collect();
     let leads = leads(stream, &names, shared.refused(&stream.name));
     let (how, partitions) = match &board {
-        Some(board) => (now(board, &shared.made.settings.pipeline), partitions(board)),
+        Some(board) => (now(board), partitions(board)),
         None => {
             let what =
                 "Another process reads this stream, or none does: this one was started without the roles bronze and serving.";
@@ -55,15 +54,7 @@ fn leads(stream: &Stream, tables: &[String], refused: u64) -> Markup {
     }
 }
 
-/// How full the room between Kafka and the stores is. A small batch takes up more room than it has records, so records are not counted.
-fn room((rows, bytes): (usize, usize), settings: &Pipeline) -> String {
-    let share = |used: usize, limit: usize| used as f64 / limit.max(1) as f64;
-    let full = share(rows, settings.gate_rows).max(share(bytes, settings.gate_bytes));
-    let most = format!("{} or {}", words::plural(settings.gate_rows as u64, "record"), words::bytes(settings.gate_bytes as u64));
-    format!("{:.0} % of room for {most}", full * 100.0)
-}
-
-fn now(board: &StreamState, settings: &Pipeline) -> Markup {
+fn now(board: &StreamState) -> Markup {
     let word = match board.is_ready() {
         true => "flowing",
         false if board.generation == 0 || !board.blocked.is_empty() => "stopped",
@@ -76,7 +67,6 @@ fn now(board: &StreamState, settings: &Pipeline) -> Markup {
                 ("State", state(word)),
                 ("Stores fed", text(legs(&board.legs))),
                 ("Catching up alone", text(legs(&board.catching_up))),
-                ("On their way", text(room(board.in_flight, settings))),
                 ("Rebuilt since the start", text(board.restarts.to_string())),
             ]))
             @if let Some(problem) = &board.problem { p.problem { (problem) } }

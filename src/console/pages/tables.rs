@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
 use super::super::asked::Asked;
-use super::super::parts::{ago_or, empty, table};
-use super::super::shell::Page;
+use super::super::lake_view::Unreadable;
+use super::super::parts::{ago_or, empty, shape, table};
+use super::super::shell::{Page, said_by};
 use crate::console::encoded;
 use crate::inspect::catalog::LAYERS;
 use crate::inspect::entries::Entry;
@@ -16,13 +17,32 @@ use crate::words;
 
 pub(crate) async fn page(asked: Asked) -> Result<Page> {
     let entries = entries(&asked).await?;
-    Ok(Page::new("tables", "Tables", "/tables").says("tributary tables list --all").live("tables", html(&entries, Utc::now())))
+    let unreadable = asked.shared.tables().await?.unreadable;
+    Ok(Page::new("tables", "Tables", "/tables")
+        .says("tributary tables list --all")
+        .live("unreadable", without(&unreadable))
+        .live("tables", html(&entries, Utc::now())))
+}
+
+/// Those that cannot be read, with why.
+fn without(unreadable: &[Unreadable]) -> Markup {
+    html! {
+        @for one in unreadable {
+            div.banner data-state="bad" {
+                (shape("bad"))
+                div {
+                    p { (one.table) " cannot be read: " (one.problem) }
+                    p.do { "What helps: " (said_by("tributary audit")) }
+                }
+            }
+        }
+    }
 }
 
 /// All tables, with what they are made from as far as the models say it now.
 pub(crate) async fn entries(asked: &Asked) -> Result<Vec<Entry>> {
     let shared = &asked.shared;
-    let tables = shared.tables().await?;
+    let tables = shared.tables().await?.seen;
     // A broken folder of models is no reason to show no tables.
     let models = shared.models().await.ok();
     let made = &shared.made;

@@ -33,7 +33,7 @@ struct Node {
 
 /// All streams, and gold.
 pub(super) async fn draw(shared: &Shared) -> Result<Markup> {
-    let tables = shared.tables().await?;
+    let tables = shared.tables().await?.seen;
     let published = shared.ask(|connection| Box::pin(async move { Ok(behind::published(connection).await?) })).await.ok();
     let now = Utc::now();
     let table = |name: &str| tables.iter().find(|seen| seen.name == name).map(|seen| &*seen.snapshot);
@@ -75,6 +75,8 @@ fn of_stream(
         let state = match board {
             None => "elsewhere",
             Some(_) if stands => "stopped",
+            // Where it is nobody can say while its store is away.
+            Some(_) if detached && behind.flatten().is_none() => "stopped",
             Some(_) if detached || waits => "behind",
             Some(_) => "flowing",
         };
@@ -142,21 +144,17 @@ async fn of_gold(shared: &Shared, tables: &[Seen], published: Option<&[Published
         built = built.max(own.as_ref().and_then(Snapshot::committed_ms));
         let sources: Vec<(String, Option<Snapshot>)> = planned.sources.iter().map(|name| (name.clone(), table(name))).collect();
         let (planned, published) = (planned.clone(), published.map(<[_]>::to_vec));
-        let (lag, publication) = shared
+        let (lag, publication, is_there) = shared
             .away(async move {
                 let lag = behind::gold(&planned, &sources, own.as_ref()).await?;
-                let publication = match (&planned.model.publish, &published) {
-                    (Some(name), Some(published)) => {
-                        let there = published.iter().find(|published| published.is(name));
-                        Some(behind::publication(&planned, own.as_ref(), there).await?)
-                    }
-                    _ => None,
-                };
-                Ok((lag, publication))
+                let (Some(name), Some(published)) = (&planned.model.publish, &published) else { return Ok((lag, None, false)) };
+                let there = published.iter().find(|published| published.is(name));
+                let publication = behind::publication(&planned, own.as_ref(), there).await?;
+                Ok((lag, Some(publication), there.is_some()))
             })
             .await?;
         behind_gold += u64::from(!matches!(lag, Lag::Nothing));
-        shown += u64::from(publication.is_some());
+        shown += u64::from(is_there);
         behind_published += u64::from(publication.is_some_and(|lag| !matches!(lag, Lag::Nothing)));
     }
     let to = |behind: u64, broken: usize, known: bool| match (behind, broken) {
@@ -182,7 +180,12 @@ async fn of_gold(shared: &Shared, tables: &[Seen], published: Option<&[Published
         name: "PostgreSQL",
         what: "schema gold, for dashboards".into(),
         address: None,
-        lines: vec![html! { b { (words::plural(shown, "table")) } }, html! { "published " (ago_or(newest, now, "never")) }],
+        lines: match published {
+            Some(_) => {
+                vec![html! { b { (words::plural(shown, "table")) } }, html! { "published " (ago_or(newest, now, "never")) }]
+            }
+            None => vec![html! { "does not answer" }],
+        },
     };
     Ok(html! {
         div.card.flow {

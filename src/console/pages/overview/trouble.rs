@@ -1,14 +1,18 @@
 //! What is wrong, in plain words, the worst first, each with the command that helps or the page that says more.
 
+use std::sync::Arc;
+
 use chrono::Utc;
 use maud::{Markup, html};
 use tributary_actors::board::{Board, StreamState};
-use tributary_actors::serving::history::ModelTest;
+use tributary_actors::serving::history::{self, ModelTest, ScheduleRow};
 use tributary_actors::serving::lease;
 use tributary_batch::models::Models;
+use tributary_core::stream::Stream;
 
 use super::super::super::parts::shape;
 use super::super::super::shared::Shared;
+use crate::cli::declared;
 use crate::console::encoded;
 use crate::inspect::behind::{self, Published};
 use crate::inspect::failed::{self, Unmended};
@@ -57,13 +61,21 @@ struct Known {
     unmended: Vec<Unmended>,
     tests: Vec<ModelTest>,
     published: Vec<Published>,
+    schedules: Vec<ScheduleRow>,
 }
 
 /// Looks for it.
 pub(super) async fn find(shared: &Shared) -> Vec<Trouble> {
     let mut all: Vec<Trouble> = shared.made.boards.iter().map(Board::read).flat_map(|state| of_stream(&state)).collect();
+    all.extend(of_declarations(shared));
+    let unreadable = shared.tables().await.map(|tables| tables.unreadable).unwrap_or_default();
+    all.extend(unreadable.iter().map(|one| {
+        Trouble::stopping(format!("{} cannot be read: {}", one.table, words::first_line(&one.problem, 200)))
+            .helps("tributary audit")
+            .more("Tables", "/tables")
+    }));
     let (jobs, models) = (shared.jobs().unwrap_or_default(), shared.models().await.unwrap_or_default());
-    let (declared, names) = (jobs.jobs, tested::names(models.planned.iter().map(|planned| &planned.model)));
+    let (declared, names) = (jobs.jobs.clone(), tested::names(models.planned.iter().map(|planned| &planned.model)));
     let asked = shared.ask(|connection| {
         Box::pin(async move {
             Ok(Known {
@@ -71,6 +83,7 @@ pub(super) async fn find(shared: &Shared) -> Vec<Trouble> {
                 unmended: failed::unmended(connection, &declared).await?,
                 tests: tested::last(connection, &names).await?,
                 published: behind::published(connection).await?,
+                schedules: history::schedules(connection).await?,
             })
         })
     });
@@ -79,6 +92,7 @@ pub(super) async fn find(shared: &Shared) -> Vec<Trouble> {
         Ok(known) => {
             all.extend(known.nobody.as_ref().map(|nobody| Trouble::slowing(nobody).helps("tributary up --roles batch")));
             all.extend(known.unmended.iter().map(of_run));
+            all.extend(known.schedules.iter().filter(|row| jobs.jobs.iter().any(|job| job.name == row.job)).filter_map(of_pause));
             all.extend(of_tests(&known.tests, &models));
         }
         Err(error) => all.push(
@@ -102,6 +116,37 @@ fn of_run(failed: &Unmended) -> Trouble {
         true => trouble.once_mended(failed.retry()),
         false => trouble.helps(failed.retry()),
     }
+}
+
+/// A job that somebody paused.
+fn of_pause(row: &ScheduleRow) -> Option<Trouble> {
+    let by = row.paused_by.as_deref().map_or_else(String::new, |by| format!(" by {by}"));
+    let trouble = Trouble::slowing(format!("{} is paused{by}: it does not begin by itself", row.job))
+        .helps(format!("tributary jobs resume {}", row.job))
+        .more(row.job.clone(), format!("/jobs/{}", encoded(&row.job)));
+    row.paused.then_some(trouble)
+}
+
+/// Streams whose files say something else than when this process began, or nothing that can be read.
+fn of_declarations(shared: &Shared) -> Option<Trouble> {
+    let made = &shared.made;
+    let now = match declared::streams(&made.loaded) {
+        Ok(now) => now,
+        Err(error) => {
+            let why = words::first_line(&format!("{error:#}"), 200);
+            let what = format!("the declared streams cannot be read, so `up` would not start again; what runs goes on: {why}");
+            return Some(Trouble::slowing(what).helps("tributary doctor"));
+        }
+    };
+    let is_as_it_was = |stream: &&Stream| made.streams.iter().any(|known| **known == **stream);
+    let mut others: Vec<&str> = now.iter().filter(|stream| !is_as_it_was(stream)).map(|stream| stream.name.as_str()).collect();
+    let is_gone = |known: &&Arc<Stream>| !now.iter().any(|stream| stream.name == known.name);
+    others.extend(made.streams.iter().filter(is_gone).map(|stream| stream.name.as_str()));
+    let what = format!(
+        "{} declared otherwise than when this process started: it goes on with what it read then, until `up` is started again",
+        if others.len() == 1 { format!("stream {} is", others.concat()) } else { format!("streams {} are", others.join(", ")) }
+    );
+    (!others.is_empty()).then(|| Trouble::slowing(what).helps("tributary doctor"))
 }
 
 /// Tables that are not published because of a test, and what is made from them.
