@@ -127,23 +127,7 @@ pub(super) mod tests {
     use super::*;
 
     pub(in crate::cli) fn attempt(id: i64, task: &str, state: TaskState) -> TaskAttempt {
-        TaskAttempt {
-            id,
-            run_id: 1,
-            task: task.into(),
-            place: 0,
-            attempt: 1,
-            state,
-            epoch: None,
-            started_at: None,
-            ended_at: None,
-            retry_at: None,
-            versions_in: None,
-            versions_out: None,
-            rows_in: None,
-            rows_out: None,
-            error: None,
-        }
+        crate::inspect::runs::tests::attempt(id, task, 1, state)
     }
 
     #[test]

@@ -104,53 +104,20 @@ fn needs_person(job: &Job, attempts: &[TaskAttempt]) -> bool {
 #[cfg(test)]
 mod tests {
     use chrono::Utc;
-    use tributary_actors::serving::history::{PlannedTask, Trigger};
+    use tributary_actors::serving::history::PlannedTask;
 
+    use super::super::runs;
     use super::*;
 
     const PLAN: [&str; 4] = ["silver", "kpi_dau", "checks", "publish"];
 
     fn run(id: i64, state: RunState, params: Params, plan: &[&str]) -> Run {
         let plan = plan.iter().map(|name| PlannedTask { name: (*name).to_owned(), after: Vec::new() }).collect();
-        Run {
-            id,
-            job: "etl".into(),
-            state,
-            trigger: Trigger::Manual,
-            requested_by: "ana".into(),
-            params,
-            plan,
-            retry_of: None,
-            due_at: None,
-            queued_at: Utc::now(),
-            started_at: None,
-            ended_at: None,
-            epoch: None,
-            leader: None,
-            cancel_requested_at: None,
-            cancel_requested_by: None,
-            message: Some("checks: gold.kpi_dau: no\nmore".into()),
-        }
+        Run { params, plan, message: Some("checks: gold.kpi_dau: no\nmore".into()), ..runs::tests::run(id, state) }
     }
 
     fn attempt(task: &str, attempt: i32, state: TaskState) -> TaskAttempt {
-        TaskAttempt {
-            id: 1,
-            run_id: 8,
-            task: task.into(),
-            place: 0,
-            attempt,
-            state,
-            epoch: None,
-            started_at: None,
-            ended_at: None,
-            retry_at: None,
-            versions_in: None,
-            versions_out: None,
-            rows_in: None,
-            rows_out: None,
-            error: None,
-        }
+        runs::tests::attempt(1, task, attempt, state)
     }
 
     /// Run 8 did silver and the model; a test failed, and what could be published was.

@@ -82,10 +82,56 @@ pub(crate) fn versions(versions: Option<&Versions>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use chrono::Utc;
     use serde_json::json;
+    use tributary_actors::serving::history::{TaskState, Trigger};
 
     use super::*;
+
+    /// A run that somebody asked for, with nothing known of it yet.
+    pub(crate) fn run(id: i64, state: RunState) -> Run {
+        Run {
+            id,
+            job: "etl".into(),
+            state,
+            trigger: Trigger::Manual,
+            requested_by: "ana".into(),
+            params: Params::default(),
+            plan: Vec::new(),
+            retry_of: None,
+            due_at: None,
+            queued_at: Utc::now(),
+            started_at: None,
+            ended_at: None,
+            epoch: None,
+            leader: None,
+            cancel_requested_at: None,
+            cancel_requested_by: None,
+            message: None,
+        }
+    }
+
+    /// An attempt of run 1, with nothing known of it yet.
+    pub(crate) fn attempt(id: i64, task: &str, n: i32, state: TaskState) -> TaskAttempt {
+        TaskAttempt {
+            id,
+            run_id: 1,
+            task: task.into(),
+            place: 0,
+            attempt: n,
+            state,
+            epoch: None,
+            started_at: None,
+            ended_at: None,
+            retry_at: None,
+            versions_in: None,
+            versions_out: None,
+            rows_in: None,
+            rows_out: None,
+            error: None,
+        }
+    }
 
     #[test]
     fn many_versions_are_cut() {

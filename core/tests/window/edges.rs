@@ -86,7 +86,7 @@ fn a_column_that_is_missing_or_of_another_type_is_named() {
             let of_it = |n: &usize| stream().fields[*n].column == *field.name();
             for (key, amount) in &deltas[0].cells {
                 let window = &stream().windows[usize::from(key.window)];
-                assert!(!window.group_by.iter().any(|n| of_it(n)), "{key:?} is of a group that nobody knows");
+                assert!(!window.group_by.iter().any(of_it), "{key:?} is of a group that nobody knows");
                 assert!(!window.filter.iter().any(|(n, _)| of_it(n)), "{key:?} passed a filter of what it has not");
                 if let Measure::Sum { field, .. } = &window.measure
                     && of_it(field)

@@ -172,25 +172,14 @@ mod tests {
 
     use super::super::grid::tests::run;
     use super::*;
+    use crate::inspect::runs;
 
     fn attempt(task: &str, n: i32, state: TaskState, times: Option<(i64, i64)>, begin: DateTime<Utc>) -> TaskAttempt {
         let at = |second| begin + chrono::TimeDelta::seconds(second);
         TaskAttempt {
-            id: 0,
-            run_id: 1,
-            task: task.into(),
-            place: 0,
-            attempt: n,
-            state,
-            epoch: None,
             started_at: times.map(|(from, _)| at(from)),
             ended_at: times.filter(|_| state.is_over()).map(|(_, to)| at(to)),
-            retry_at: None,
-            versions_in: None,
-            versions_out: None,
-            rows_in: None,
-            rows_out: None,
-            error: None,
+            ..runs::tests::attempt(0, task, n, state)
         }
     }
 

@@ -119,31 +119,21 @@ fn height(time: Duration, longest: Duration) -> u32 {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use tributary_actors::serving::history::{Params, RunState, Trigger};
+    use tributary_actors::serving::history::{RunState, Trigger};
 
     use super::*;
     use crate::inspect::grid::Cell;
+    use crate::inspect::runs;
 
     pub(crate) fn run(id: i64, state: RunState, seconds: i64, now: DateTime<Utc>) -> Run {
         let started = now - chrono::TimeDelta::seconds(200);
         Run {
-            id,
-            job: "etl".into(),
-            state,
             trigger: Trigger::Schedule,
             requested_by: "anvil".into(),
-            params: Params::default(),
-            plan: Vec::new(),
-            retry_of: None,
-            due_at: None,
             queued_at: started,
             started_at: Some(started),
             ended_at: state.is_over().then(|| started + chrono::TimeDelta::seconds(seconds)),
-            epoch: None,
-            leader: None,
-            cancel_requested_at: None,
-            cancel_requested_by: None,
-            message: None,
+            ..runs::tests::run(id, state)
         }
     }
 

@@ -142,7 +142,7 @@ fn to_come(known: &Known, job: &Job, now: DateTime<Utc>, waits: &mut Vec<Wait>) 
 mod tests {
     use std::sync::Arc;
 
-    use tributary_actors::serving::history::{ModelTest, Params, ScheduleRow, Trigger};
+    use tributary_actors::serving::history::{ModelTest, Params, ScheduleRow};
     use tributary_actors::serving::lease::Held;
     use tributary_batch::models::Models;
     use tributary_core::settings::Settings;
@@ -152,6 +152,7 @@ mod tests {
     use crate::audit::Stores;
     use crate::inspect::behind::Lag;
     use crate::inspect::catalog::Catalog;
+    use crate::inspect::runs;
 
     fn hop(store: &'static str, name: &str, behind: Behind) -> Hop {
         Hop {
@@ -170,25 +171,8 @@ mod tests {
     }
 
     fn run(id: i64, state: RunState) -> Run {
-        Run {
-            id,
-            job: "lakehouse_bronze_to_gold".into(),
-            state,
-            trigger: Trigger::Schedule,
-            requested_by: "x".into(),
-            params: Params::default(),
-            plan: Vec::new(),
-            retry_of: None,
-            due_at: None,
-            queued_at: Utc::now(),
-            started_at: None,
-            ended_at: None,
-            epoch: None,
-            leader: None,
-            cancel_requested_at: None,
-            cancel_requested_by: None,
-            message: Some("kpi_dau: sql/models/gold/kpi_dau.sql, line 3\nmore".into()),
-        }
+        let message = Some("kpi_dau: sql/models/gold/kpi_dau.sql, line 3\nmore".into());
+        Run { job: "lakehouse_bronze_to_gold".into(), message, ..runs::tests::run(id, state) }
     }
 
     fn model() -> Model {
