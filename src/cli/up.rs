@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tributary_actors::batch_coordinator::leader::ReadJobs;
@@ -28,6 +29,9 @@ use crate::inspect::catalog::Catalog;
 use crate::inspect::fits::misfits;
 use parts::Parts;
 use signals::Signals;
+
+/// How long the lake may take to say what its tables are like.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Run the lakehouse: broker and PostgreSQL where none is configured, then the pipeline
 #[derive(Debug, clap::Args)]
@@ -95,12 +99,14 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
     done
 }
 
-/// Refuses streams that the tables which are there cannot hold.
+/// Refuses streams that the tables which are there cannot hold. A lake that does not answer in time is the pipeline's to wait for.
 fn fit(parts: &Parts, streams: &[Stream]) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().context("cannot start a runtime")?;
     let catalog = Catalog::of(&parts.settings)?;
-    let misfits = runtime.block_on(misfits(&catalog, streams.iter()));
+    let look = async { tokio::time::timeout(LOOK, misfits(&catalog, streams.iter())).await };
+    let misfits = runtime.block_on(look).unwrap_or_default();
+    runtime.shutdown_background();
     match misfits.is_empty() {
         true => Ok(()),
         false => Err(Usage(misfits.join("\n")).into()),
