@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
-use tributary_actors::serving::history::{self, Asked, Enqueued, NewRun, Params, RunState, Trigger};
+use tributary_actors::serving::history::{self, Asked, Enqueued, NewRun, Params, Run, RunState, Trigger};
+use tributary_core::job::Job;
 
 use super::{Refused, Verb, Who, audited};
 
@@ -60,13 +61,24 @@ pub(crate) async fn cancel(connection: &mut PgConnection, who: &Who, run: i64) -
     .await
 }
 
-/// Asks for what a run has not done: from the first task that failed, or from the one that is named.
-pub(crate) async fn retry(connection: &mut PgConnection, who: &Who, run: i64, from_task: Option<&str>) -> Result<Retried> {
+/// Asks for what a run has not done: from the first task that failed, or from the one that is named. A run of none of these jobs, which
+/// are those that can be run now, is not repeated: it would be queued only to fail.
+pub(crate) async fn retry(
+    connection: &mut PgConnection,
+    who: &Who,
+    jobs: &[Job],
+    run: i64,
+    from_task: Option<&str>,
+) -> Result<Retried> {
     let asked = from_task.map_or_else(|| json!({}), |task| json!({ "from_task": task }));
     audited(connection, who, Verb::Retry, &subject(run), asked, async |connection| {
+        let Some(old) = history::run(connection, run).await? else { return Err(Refused::no_run(run).into()) };
+        if !jobs.iter().any(|job| job.is_called(&old.job)) {
+            return Err(no_such_job_now(&old.job).into());
+        }
         let retried = match from_task {
             None => history::retry(connection, run, &who.person).await?,
-            Some(task) => retry_from(connection, who, run, task).await?,
+            Some(task) => retry_from(connection, who, old, task).await?,
         };
         match retried {
             history::Retried::Asked(Enqueued::Run(queued), from_task) => Ok(Retried { run: queued, repeats: run, from_task }),
@@ -82,8 +94,7 @@ pub(crate) async fn retry(connection: &mut PgConnection, who: &Who, run: i64, fr
 }
 
 /// The same as [`history::retry`], but from a task that a person names.
-async fn retry_from(connection: &mut PgConnection, who: &Who, run: i64, task: &str) -> Result<history::Retried> {
-    let Some(old) = history::run(connection, run).await? else { return Ok(history::Retried::Unknown) };
+async fn retry_from(connection: &mut PgConnection, who: &Who, old: Run, task: &str) -> Result<history::Retried> {
     if !matches!(old.state, RunState::Failed | RunState::Cancelled) {
         return Ok(history::Retried::Not(old.state));
     }
@@ -96,7 +107,7 @@ async fn retry_from(connection: &mut PgConnection, who: &Who, run: i64, task: &s
         trigger: Trigger::Retry,
         requested_by: who.person.clone(),
         params: Params { task: None, from_task: Some(task.to_owned()), ..old.params },
-        retry_of: Some(run),
+        retry_of: Some(old.id),
         behind_others: false,
     };
     Ok(history::Retried::Asked(history::enqueue(connection, &new).await?, Some(task.to_owned())))
@@ -107,6 +118,10 @@ fn not_to_repeat(run: i64, state: RunState) -> Refused {
         RunState::Queued | RunState::Running => format!("run {run} is not over; `tributary runs cancel {run}` ends it"),
         state => format!("run {run} ended as {state}: there is nothing to repeat; `tributary run JOB` runs the job"),
     })
+}
+
+fn no_such_job_now(job: &str) -> Refused {
+    Refused::conflict(format!("no file declares the job {job} now, or its file cannot be read; `tributary jobs list` says which"))
 }
 
 fn subject(run: i64) -> String {
@@ -121,6 +136,13 @@ mod tests {
     fn what_cannot_be_repeated_says_what_to_do_instead() {
         assert!(not_to_repeat(7, RunState::Running).words.contains("tributary runs cancel 7"));
         assert!(not_to_repeat(7, RunState::Succeeded).words.contains("ended as succeeded"));
+    }
+
+    #[test]
+    fn a_run_of_a_job_that_is_gone_says_where_to_look() {
+        assert!(
+            no_such_job_now("mine").words.contains("the job mine now") && no_such_job_now("mine").words.contains("jobs list")
+        );
     }
 
     #[test]

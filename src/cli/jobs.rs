@@ -47,6 +47,9 @@ enum Action {
         /// Name or alias
         #[arg(value_name = "JOB")]
         job: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Do not begin by itself any more; `tributary run` still runs it
     Pause {
@@ -65,7 +68,7 @@ enum Action {
 pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
     match &args.action {
         Action::List { json } => list(session, *json)?,
-        Action::Show { job } => show::show(session, &session.job(job)?)?,
+        Action::Show { job, json } => show::show(session, &session.job(job)?, *json)?,
         Action::Pause { job } => set_paused(session, &session.job(job)?, true)?,
         Action::Resume { job } => set_paused(session, &session.job(job)?, false)?,
     }

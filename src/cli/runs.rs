@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use tributary_actors::serving::history::{self, Run, RunState};
+use tributary_core::job::Job;
 
 use super::desk::{History, with_history};
 use super::follow;
@@ -94,7 +95,10 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
         Action::Show { id, json } => with_history(session, async |history| show::show(history, *id, *json).await),
         Action::Logs(args) => with_history(session, async |history| logs::logs(history, args).await),
         Action::Cancel { id } => with_history(session, async |history| cancel(history, *id, &session.who()).await),
-        Action::Retry(args) => with_history(session, async |history| retry(history, args, &session.who()).await),
+        Action::Retry(args) => {
+            let jobs = session.jobs()?;
+            with_history(session, async |history| retry(history, args, &jobs, &session.who()).await)
+        }
     }
 }
 
@@ -154,8 +158,8 @@ async fn cancel(history: &mut History, id: i64, who: &Who) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn retry(history: &mut History, args: &Retry, who: &Who) -> Result<ExitCode> {
-    let retried = acts::retry(history.connection(), who, args.id, args.from_task.as_deref()).await?;
+async fn retry(history: &mut History, args: &Retry, jobs: &[Job], who: &Who) -> Result<ExitCode> {
+    let retried = acts::retry(history.connection(), who, jobs, args.id, args.from_task.as_deref()).await?;
     eprintln!("{retried}");
     follow_or_say(history, retried.run, args.wait).await
 }

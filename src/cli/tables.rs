@@ -15,6 +15,7 @@ use super::rows::Format;
 use super::session::Session;
 use super::{desk, output};
 use crate::inspect::catalog::Catalog;
+use crate::inspect::files::{DataFile, newest as newest_files};
 use crate::inspect::query::{newest, stored};
 use crate::inspect::tables::{Listed, Version, front_matter};
 use crate::words;
@@ -27,6 +28,7 @@ Examples:
   tributary tables list --json | jq '.[] | {table, rows, last_commit}'
   tributary tables describe gold.kpi_dau
   tributary tables history silver.user_events --limit 5
+  tributary tables files bronze.user_events --limit 5
   tributary tables preview kpi_dau --version 12      as it was
 
 The layer may be left out where only one has a table of that name.")]
@@ -51,9 +53,24 @@ enum Action {
         /// bronze.STREAM, silver.STREAM or gold.MODEL
         #[arg(value_name = "TABLE")]
         table: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Its newest versions: what was done, when, to how much
     History {
+        /// bronze.STREAM, silver.STREAM or gold.MODEL
+        #[arg(value_name = "TABLE")]
+        table: String,
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: usize,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Its data files, the newest first
+    Files {
         /// bronze.STREAM, silver.STREAM or gold.MODEL
         #[arg(value_name = "TABLE")]
         table: String,
@@ -86,7 +103,8 @@ pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
     let runtime = desk::runtime()?;
     match &args.action {
         Action::List { all, json } => runtime.block_on(list(session, &catalog, *all, *json))?,
-        Action::Describe { table } => runtime.block_on(describe::describe(session, &catalog, table))?,
+        Action::Describe { table, json } => runtime.block_on(describe::describe(session, &catalog, table, *json))?,
+        Action::Files { table, limit, json } => runtime.block_on(files(&catalog, table, *limit, *json))?,
         Action::History { table, limit, json } => runtime.block_on(show_history(&catalog, table, *limit, *json))?,
         Action::Preview { table, version, limit, output } => {
             let engine = desk::engine(session, None)?;
@@ -174,6 +192,30 @@ fn event_row(event: &Event, now: DateTime<Utc>) -> Vec<String> {
         signed(event.bytes_added, event.bytes_removed, words::bytes),
         event.engine.clone().unwrap_or_else(|| words::NOTHING.into()),
     ]
+}
+
+async fn files(catalog: &Catalog, table: &str, limit: usize, json: bool) -> Result<()> {
+    let snapshot = catalog.open(&catalog.resolve(table).await?, None).await?;
+    let files = newest_files(&snapshot, limit);
+    if json {
+        return output::print_json(&files);
+    }
+    let (now, nothing) = (Utc::now(), || words::NOTHING.to_owned());
+    let row = |file: &DataFile| {
+        vec![
+            file.day.clone().unwrap_or_else(nothing),
+            file.rows.map_or_else(|| "?".to_owned(), words::count),
+            words::bytes(file.bytes),
+            words::ago_or(file.written(), now, "?"),
+            file.path.clone(),
+        ]
+    };
+    output::print(&output::table(&["DAY", "ROWS", "SIZE", "WRITTEN", "FILE"], files.iter().map(row).collect()))?;
+    let total = snapshot.files().len();
+    if total > files.len() {
+        eprintln!("the newest {} of {}; --limit shows more", files.len(), words::count(total as u64));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

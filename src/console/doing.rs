@@ -120,9 +120,10 @@ pub(crate) async fn cancel(asked: &Asked, via: Via, run: i64) -> Result<Cancelle
 pub(crate) async fn retry(asked: &Asked, via: Via, run: i64, from_task: Option<String>) -> Result<Retried> {
     without_nul(from_task.as_deref())?;
     let who = who(asked, via)?;
+    let jobs = asked.shared.jobs()?.jobs;
     asked
         .shared
-        .ask(move |connection| Box::pin(async move { acts::retry(connection, &who, run, from_task.as_deref()).await }))
+        .ask(move |connection| Box::pin(async move { acts::retry(connection, &who, &jobs, run, from_task.as_deref()).await }))
         .await
 }
 

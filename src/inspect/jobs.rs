@@ -11,6 +11,7 @@ use tributary_actors::serving::history::{self, Run, RunState, ScheduleRow};
 use tributary_core::job::{Job, Schedule};
 
 use super::grid::median;
+use super::plan::{Plan, TaskShown};
 use crate::words;
 
 /// Runs that are shown of each job.
@@ -37,6 +38,18 @@ pub(crate) struct Listed {
     pub(crate) tasks: Vec<String>,
     /// Null: the history cannot be read.
     pub(crate) history: Option<Past>,
+}
+
+/// A job with what hangs on it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct JobDetail {
+    /// What its file says, and how it went.
+    #[serde(flatten)]
+    pub(crate) job: Listed,
+    /// Its tasks, with one for each model; null: the models cannot be read.
+    pub(crate) plan: Option<Vec<TaskShown>>,
+    /// Its newest runs, the newest first; null: the history cannot be read.
+    pub(crate) runs: Option<Vec<Run>>,
 }
 
 /// How a job went.
@@ -70,6 +83,14 @@ impl Listed {
             tasks: job.tasks.iter().map(|task| task.name.clone()).collect(),
             history,
         }
+    }
+}
+
+impl JobDetail {
+    /// What its file says, with its tasks and its newest runs where they can be read.
+    pub(crate) fn new(job: &Job, plan: Option<&Plan>, known: Option<(Past, Vec<Run>)>) -> Self {
+        let (past, runs) = known.unzip();
+        Self { job: Listed::new(job, past), plan: plan.map(Plan::shown), runs }
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
+use schemars::JsonSchema;
+use serde::Serialize;
 use tributary_actors::{batch_coordinator, engine};
 use tributary_batch::models::Models;
 use tributary_core::job::{Job, Task, TaskError, Work};
@@ -38,6 +40,13 @@ impl Plan {
         }
     }
 
+    /// Each task, in words.
+    pub(crate) fn shown(&self) -> Vec<TaskShown> {
+        let shown =
+            |task: &Task| TaskShown { task: task.name.clone(), does: does(&task.work, &self.models), after: task.after.clone() };
+        self.tasks.iter().map(shown).collect()
+    }
+
     /// The model that this task builds; none: it builds none, or a broken one.
     pub(crate) fn model(&self, task: &Task) -> Option<&Arc<Planned>> {
         match &task.work {
@@ -45,6 +54,17 @@ impl Plan {
             _ => None,
         }
     }
+}
+
+/// A task, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct TaskShown {
+    /// Its name.
+    pub(crate) task: String,
+    /// In words.
+    pub(crate) does: String,
+    /// Tasks that must have succeeded before.
+    pub(crate) after: Vec<String>,
 }
 
 /// A day as the lake has it: days since 1970.

@@ -27,6 +27,8 @@ fn what_is_done_and_what_is_refused_leaves_one_row_each() {
     ops.tributary(&["runs", "retry", "1", "--from-task", "silver"]).says(&["2\n"]);
     ops.tributary(&["runs", "retry", "1"]).refuses(1, &["run 2 of the same job"]);
     ops.tributary(&["runs", "retry", "77"]).refuses(2, &["there is no run 77"]);
+    ops.run("UPDATE ops.runs SET job = 'a_deleted_one' WHERE id = 1");
+    ops.tributary(&["runs", "retry", "1"]).refuses(1, &["no file declares the job a_deleted_one now"]);
     ops.tributary(&["runs", "cancel", "2"]).says(&["it had not begun"]);
     ops.tributary(&["runs", "cancel", "2"]).refuses(1, &["is over: cancelled"]);
     ops.tributary(&["runs", "cancel", "77"]).refuses(2, &["there is no run 77"]);
@@ -41,6 +43,7 @@ fn what_is_done_and_what_is_refused_leaves_one_row_each() {
             "retry run 1 done",
             "retry run 1 refused",
             "retry run 77 refused",
+            "retry run 1 refused",
             "cancel run 2 done",
             "cancel run 2 refused",
             "cancel run 77 refused",
@@ -48,7 +51,7 @@ fn what_is_done_and_what_is_refused_leaves_one_row_each() {
             &of_job("resume"),
         ]
     );
-    let first = ops.tributary(&["activity", "--json"]).json()[9].clone();
+    let first = ops.tributary(&["activity", "--json"]).json()[10].clone();
     assert_eq!((&first["person"], &first["via"]), (&json!("ana@anvil"), &json!("cli")));
     assert_eq!((&first["params"], &first["message"]), (&json!({"force": true}), &json!("run 1 is queued")));
     let said = ops.tributary(&["activity", "--limit", "2"]).says(&["ana@anvil", "resume", "pause", "it begins by itself again"]);

@@ -127,6 +127,9 @@ fn a_paused_job_says_so_and_runs_when_asked_for() {
     assert!(!said.err.contains("no process"), "{}", said.err);
     let listed = ops.tributary(&["jobs", "list", "--json"]).json();
     assert_eq!(listed[0]["history"]["paused"], true);
+    let shown = ops.tributary(&["jobs", "show", JOB, "--json"]).json();
+    assert_eq!((&shown["job"], &shown["history"]["paused"], &shown["runs"][0]["id"]), (&JOB.into(), &true.into(), &1.into()));
+    assert!(shown["plan"].as_array().unwrap().iter().any(|task| task["task"] == "kpi_dau"), "{shown}");
     assert_eq!(listed[0]["history"]["paused_by"], "ana@anvil");
     ops.tributary(&["jobs", "resume", JOB]).says(&["begins by itself again: every 5 min"]);
     ops.tributary(&["jobs", "resume", JOB]).says(&["was not paused"]);

@@ -30,6 +30,15 @@ fn tables_are_listed_described_and_looked_into() {
         "topic user-events",
     ]);
 
+    let json = say(&["tables", "describe", "kpi_dau", "--json"]).json();
+    assert_eq!((&json["table"], &json["version"]), (&"gold.kpi_dau".into(), &version.into()));
+    assert_eq!(json["columns"][1]["name"], "dau_count");
+
+    let files = say(&["tables", "files", "kpi_dau", "--limit", "2"]).says(&["FILE", &format!("event_date={}/", day(0)), " ago"]);
+    assert!(files.out.lines().count() == 3 && files.err.contains("the newest 2 of 3"), "{} {}", files.out, files.err);
+    let json = say(&["tables", "files", "kpi_dau", "--json"]).json();
+    assert_eq!((json.as_array().map(Vec::len), &json[0]["rows"]), (Some(3), &1.into()));
+
     let history = say(&["tables", "history", "gold.kpi_dau", "--limit", "2"]).says(&["TEST", "+1"]);
     assert_eq!(history.out.lines().count(), 3);
     let json = say(&["tables", "history", "gold.kpi_dau", "--json"]).json();

@@ -5,24 +5,26 @@ use std::fmt::Write;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use tributary_actors::serving::history::Run;
-use tributary_batch::models::Models;
-use tributary_core::job::{Job, Task};
+use tributary_core::job::Job;
 
 use super::super::desk::{self, with_history};
 use super::super::session::Session;
 use super::super::{declared, output};
 use super::strip;
-use crate::inspect::jobs::{Past, next, past, state};
-use crate::inspect::plan::does;
+use crate::inspect::jobs::{JobDetail, Past, next, past, state};
+use crate::inspect::plan::TaskShown;
 use crate::words;
 
-pub(super) fn show(session: &Session, job: &Job) -> Result<()> {
+pub(super) fn show(session: &Session, job: &Job, json: bool) -> Result<()> {
     let known = with_history(session, async |history| history.ask(async |connection| past(connection, job).await).await);
     let known = known.map_err(|error| eprintln!("how it went is not known: {error:#}")).ok();
     let plan = desk::runtime()?.block_on(desk::plan(session, job))?;
+    if json {
+        return output::print_json(&JobDetail::new(job, Some(&plan), known));
+    }
     let mut text = head(job, known.as_ref(), Utc::now());
     text += "\n";
-    text += &output::table(&["TASK", "DOES", "AFTER"], plan.tasks.iter().map(|task| row(task, &plan.models)).collect());
+    text += &output::table(&["TASK", "DOES", "AFTER"], plan.shown().into_iter().map(row).collect());
     for problem in plan.models.broken.values() {
         let _ = write!(text, "\n{problem}\n");
     }
@@ -76,14 +78,14 @@ fn head(job: &Job, known: Option<&(Past, Vec<Run>)>, now: DateTime<Utc>) -> Stri
     text
 }
 
-fn row(task: &Task, models: &Models) -> Vec<String> {
+fn row(task: TaskShown) -> Vec<String> {
     const MOST: usize = 3;
     let more = task.after.len().saturating_sub(MOST);
     let mut after = task.after.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
     if more > 0 {
         let _ = write!(after, " +{more}");
     }
-    vec![task.name.clone(), does(&task.work, models), after]
+    vec![task.task, task.does, after]
 }
 
 #[cfg(test)]

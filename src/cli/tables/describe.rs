@@ -12,7 +12,7 @@ use crate::inspect::catalog::Catalog;
 use crate::inspect::tables::{About, Described, front_matter};
 use crate::words;
 
-pub(super) async fn describe(session: &Session, catalog: &Catalog, table: &str) -> Result<()> {
+pub(super) async fn describe(session: &Session, catalog: &Catalog, table: &str, json: bool) -> Result<()> {
     let name = catalog.resolve(table).await?;
     let snapshot = catalog.open(&name, None).await?;
     let streams: Vec<_> = session.streams()?.into_iter().map(Arc::new).collect();
@@ -21,7 +21,11 @@ pub(super) async fn describe(session: &Session, catalog: &Catalog, table: &str) 
         streams: &streams,
         target_file_bytes: session.settings().batch.target_file_bytes,
     };
-    output::print(&text(&Described::new(&name, catalog.place(&name), &snapshot, &about)))
+    let described = Described::new(&name, catalog.place(&name), &snapshot, &about);
+    if json {
+        return output::print_json(&described);
+    }
+    output::print(&text(&described))
 }
 
 fn text(table: &Described) -> String {

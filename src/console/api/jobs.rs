@@ -4,7 +4,7 @@ use anyhow::Result;
 use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tributary_actors::serving::history::{Params, Run};
+use tributary_actors::serving::history::Params;
 
 use super::super::asked::Asked;
 use super::super::doing;
@@ -13,13 +13,12 @@ use crate::acts::jobs::Paused;
 use crate::acts::{Queued, Via};
 use crate::inspect::estimate::Estimate;
 use crate::inspect::forecast::Step;
-use crate::inspect::jobs::{self, Listed};
-use crate::inspect::plan::does;
+use crate::inspect::jobs::{self, JobDetail, Listed};
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         get(("/jobs", "jobs", "All jobs, with how they went", "tributary jobs list --json"), list),
-        get(("/jobs/{job}", "job", "One job: its tasks, its newest runs", "tributary jobs show JOB"), show),
+        get(("/jobs/{job}", "job", "One job: its tasks, its newest runs", "tributary jobs show JOB --json"), show),
         post(("/jobs/{job}/run", "runJob", "Ask for a run, or with `dry_run` for what it would do", "tributary run JOB"), run),
         post(("/jobs/{job}/pause", "pauseJob", "Keep a job from beginning by itself", "tributary jobs pause JOB"), pause),
         post(("/jobs/{job}/resume", "resumeJob", "Let it begin by itself again", "tributary jobs resume JOB"), resume),
@@ -53,44 +52,12 @@ async fn list(asked: Asked, _: Nothing) -> Result<Jobs> {
     Ok(Jobs { jobs, broken: declared.broken })
 }
 
-/// A job with what hangs on it.
-#[derive(Serialize, JsonSchema)]
-struct JobDetail {
-    /// What its file says, and how it went.
-    #[serde(flatten)]
-    job: Listed,
-    /// Its tasks, with one for each model; null: the models cannot be read.
-    plan: Option<Vec<TaskShown>>,
-    /// Its newest runs, the newest first; null: the history cannot be read.
-    runs: Option<Vec<Run>>,
-}
-
-/// A task.
-#[derive(Serialize, JsonSchema)]
-struct TaskShown {
-    /// Its name.
-    task: String,
-    /// In words.
-    does: String,
-    /// Tasks that must have succeeded before.
-    after: Vec<String>,
-}
-
 async fn show(asked: Asked, _: Nothing) -> Result<JobDetail> {
     let job = asked.shared.job(asked.name("job"))?;
     let of = job.clone();
     let question = asked.shared.ask(|connection| Box::pin(async move { Ok(jobs::past(connection, &of).await?) }));
     let (past, plan) = tokio::join!(question, doing::plan(&asked.shared, &job));
-    let (past, runs) = past.ok().unzip();
-    let plan = plan.ok().map(|plan| {
-        let shown = plan.tasks.iter().map(|task| TaskShown {
-            task: task.name.clone(),
-            does: does(&task.work, &plan.models),
-            after: task.after.clone(),
-        });
-        shown.collect()
-    });
-    Ok(JobDetail { job: Listed::new(&job, past), plan, runs })
+    Ok(JobDetail::new(&job, plan.ok().as_ref(), past.ok()))
 }
 
 /// How a job is to be run.

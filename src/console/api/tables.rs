@@ -25,7 +25,7 @@ pub(super) fn operations() -> Vec<Operation> {
                 "/tables/{table}",
                 "table",
                 "One table: where it is, what it is made from, its columns",
-                "tributary tables describe TABLE",
+                "tributary tables describe TABLE --json",
             ),
             table,
         ),
@@ -39,7 +39,7 @@ pub(super) fn operations() -> Vec<Operation> {
             history,
         ),
         get(
-            ("/tables/{table}/files", "tableFiles", "A table's files, the newest first", "tributary tables describe TABLE"),
+            ("/tables/{table}/files", "tableFiles", "A table's files, the newest first", "tributary tables files TABLE --json"),
             files,
         ),
         get(

@@ -5,18 +5,15 @@ use maud::{Markup, html};
 use tributary_actors::lake::snapshot::Snapshot;
 
 use super::super::parts::{ago_or, empty, table};
+use super::super::shell::said_by;
 use crate::inspect::files::{DataFile, newest};
 use crate::words;
 
 /// Files that are shown.
 const FILES: usize = 100;
 
-pub(super) fn html(snapshot: &Snapshot, now: DateTime<Utc>) -> Markup {
-    let total = snapshot.files().len();
-    of(&newest(snapshot, FILES), total, now)
-}
-
-fn of(files: &[DataFile], total: usize, now: DateTime<Utc>) -> Markup {
+pub(super) fn html(name: &str, snapshot: &Snapshot, now: DateTime<Utc>) -> Markup {
+    let (files, total) = (newest(snapshot, FILES), snapshot.files().len());
     let row = |file: &DataFile| {
         vec![
             html! { code.value { (file.path) } },
@@ -36,6 +33,7 @@ fn of(files: &[DataFile], total: usize, now: DateTime<Utc>) -> Markup {
                 (table("Files", &["File", "Day", "Rows", "Size", "Written"], &[2, 3], &rows))
                 @if total > files.len() { p.faint { "The newest " (files.len()) " of " (words::count(total as u64)) "." } }
             }
+            (said_by(&format!("tributary tables files {name}")))
         }
     }
 }

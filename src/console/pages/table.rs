@@ -55,7 +55,7 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
         .live("trouble", banner)
         .live("head", head(&described, &from, &into, now))
         .fixed("columns", columns(&described.columns));
-    let page = page.live("versions", versions(name, &past, now)).live("files", files::html(&seen.snapshot, now));
+    let page = page.live("versions", versions(name, &past, now)).live("files", files::html(name, &seen.snapshot, now));
     let page = if asked.is_live { page } else { page.fixed("preview", rows(&asked, &seen, version).await) };
     Ok(match &written {
         Some(written) => page.live("model", model(written, tests, now)),
