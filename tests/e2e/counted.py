@@ -129,7 +129,7 @@ def rows(lab, dashboard, server, period, truth, fired, audit):
     yield "Lag", dashboard.one("Lag"), sum(p[leg]["lag"] for p in parts for leg in ("bronze", "serving")), 0
     shown = dashboard.now("Lag in records")
     for leg, p in ((leg, p) for leg in ("bronze", "serving") for p in parts):
-        yield f"Lag in records, {leg} {p['partition']}", shown.get(f"{leg} {p['partition']}"), p[leg]["lag"], 0
+        yield f"Lag in records, {leg} {p['partition']}", shown.get(f"{leg} {p['partition']} of {STREAM}"), p[leg]["lag"], 0
     yield "Drift", dashboard.one("Drift"), sum(abs(t["drift"]) for t in stream["serving"]["tables"]), 0
     yield "Lost records", dashboard.one("Lost records"), bronze["lost"], 0
     yield "Blocked partitions (findings)", dashboard.one("Blocked partitions"), len(stream["findings"]), 0
