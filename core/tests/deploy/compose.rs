@@ -3,6 +3,7 @@
 //! `model` reads the files as Compose does (variables, profiles, health); each other file asks one kind of question.
 
 mod image;
+mod manual;
 mod model;
 mod neighbours;
 mod program;

@@ -24,6 +24,10 @@ legs (`bronze`, `serving`), actors, partitions, tables, jobs, tasks, models and 
 Beside these there are `process_*` of the process itself, by the conventions of Prometheus's client libraries: CPU, memory, threads, open
 files, start time.
 
+What you may look for and not find: a pool of connections to PostgreSQL, because each room has a connection of its own; the time of single
+statements, because whole transactions are timed; the time that an actor is blocked, because all wait at one door, the gate. An event that is
+late is counted like any other: windows take it whenever it comes.
+
 *Reference*: no dashboard and no alert needs it.
 ";
 

@@ -118,3 +118,29 @@ fn health_checks_ask_the_ports_that_are_published() {
         assert!(health.contains(&format!(":{port}")), "{name}: {health}");
     }
 }
+
+#[test]
+fn links_lead_to_the_port_that_is_published_also_when_it_is_moved() {
+    for name in ["prometheus", "alertmanager", "grafana"] {
+        let service = service(name);
+        let port = service.ports().remove(0);
+        let links = |set: &BTreeMap<String, String>| {
+            let mut command = service.raw["command"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let flag = command.find_map(|word| word.strip_prefix("--web.external-url="));
+            let flag = flag.map(|url| interpolate(url, set));
+            flag.or_else(|| service.env_with(set).remove("GF_SERVER_ROOT_URL"))
+                .unwrap_or_else(|| panic!("{name} knows no address"))
+        };
+        // With a path, each page and the health check would be below it.
+        assert_eq!(links(&BTreeMap::new()), format!("http://localhost:{}/", port.published), "{name}");
+        let moved = BTreeMap::from([(port.variable, "10001".to_owned())]);
+        assert_eq!(links(&moved), "http://localhost:10001/", "{name}");
+    }
+}
+
+#[test]
+fn a_webhook_on_this_machine_can_be_reached() {
+    let told = files::yaml("prometheus/alertmanager.yml")["receivers"].to_string();
+    assert!(told.contains("http://host.docker.internal:"), "the example is a webhook that listens on this machine");
+    assert_eq!(service("alertmanager").list("extra_hosts"), ["host.docker.internal:host-gateway"]);
+}

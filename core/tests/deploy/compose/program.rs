@@ -30,9 +30,11 @@ fn loaded(service: &Service, env: BTreeMap<String, String>) -> Loaded {
         file: None,
         env: env.into_iter().collect(),
         flags: Vec::new(),
-        read_secret: &|path| match path.starts_with("/run/secrets/") {
-            true => Ok("a secret".into()),
-            false => Err(format!("no container has {path}")),
+        read_secret: &|path| match path.strip_prefix("/run/secrets/") {
+            // The console takes no blanks.
+            Some("console_token") => Ok("a-secret-token".into()),
+            Some(_) => Ok("a secret".into()),
+            None => Err(format!("no container has {path}")),
         },
     })
     .unwrap_or_else(|refused| panic!("{}: {refused}", service.name))
@@ -91,22 +93,48 @@ fn your_own_kafka_and_postgres_reach_the_program() {
         ("KAFKA_BOOTSTRAP_SERVERS", "kafka.example:9093"),
         ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL"),
         ("KAFKA_SASL_PASSWORD", "hush"),
+        ("KAFKA_SSL_CA_LOCATION", "/certs/kafka.pem"),
         ("POSTGRES_HOST", "db.example"),
         ("POSTGRES_PORT", "6432"),
         ("POSTGRES_PASSWORD", "hush"),
+        ("POSTGRES_SSLROOTCERT", "/certs/postgres.pem"),
     ];
     let loaded = loaded(&service("tributary"), over(EXTERNAL, "tributary", &yours)).settings;
     assert_eq!(loaded.kafka.bootstrap_servers.as_deref(), Some("kafka.example:9093"));
     assert_eq!(loaded.kafka.properties["security.protocol"], "SASL_SSL");
-    assert_eq!(loaded.serving.database_url.as_deref(), Some("postgres://platform:hush@db.example:6432/serving"));
+    assert_eq!(loaded.kafka.properties["ssl.ca.location"], "/certs/kafka.pem");
+    assert_eq!(loaded.serving.ssl_root_cert.as_deref(), Some("/certs/postgres.pem"));
+    let url = "postgres://platform:hush@db.example:6432/serving?sslrootcert=%2Fcerts%2Fpostgres.pem";
+    assert_eq!(loaded.serving.database_url.as_deref(), Some(url));
     let grafana = over(EXTERNAL, "grafana", &yours);
     assert_eq!((grafana["GRAFANA_DB_URL"].as_str(), grafana["GRAFANA_DB_PASSWORD"].as_str()), ("db.example:6432", "hush"));
 }
 
 #[test]
-fn a_password_from_a_file_reaches_the_program() {
+fn files_of_your_own_kafka_and_postgres_are_where_the_example_says() {
+    let mounted = |name: &str| services(EXTERNAL).into_iter().find(|service| service.name == name).unwrap().mounts();
+    for name in OURS {
+        let certs = mounted(name).pop().unwrap_or_else(|| panic!("{name} has no certificates"));
+        assert_eq!((certs.target.as_str(), certs.read_only), ("/certs", true), "{name}");
+        // What lies there is a person's own.
+        assert!(files::text(&format!("{}/.gitignore", certs.source)).lines().any(|line| line == "*"), "{certs:?}");
+    }
+    assert!(files::text(".env.example").contains("with compose in /certs,"));
+}
+
+#[test]
+fn a_secret_from_a_file_reaches_the_program() {
     let loaded = loaded(&service("tributary"), over(SECRETS, "tributary", &[])).settings;
     assert_eq!(loaded.serving.database_url.as_deref(), Some("postgres://platform:a%20secret@postgres:5432/serving"));
+    assert_eq!(loaded.console.token.as_deref(), Some("a-secret-token"));
+    assert_eq!(loaded.kafka.properties["sasl.password"], "a secret");
+}
+
+#[test]
+fn the_console_can_be_made_to_show_only() {
+    let tributary = service("tributary");
+    let env = tributary.env_with(&BTreeMap::from([("TRIBUTARY_CONSOLE_READ_ONLY".to_owned(), "true".to_owned())]));
+    assert!(loaded(&tributary, env).settings.console.read_only);
 }
 
 #[test]

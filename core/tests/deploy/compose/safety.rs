@@ -30,7 +30,24 @@ fn every_image_is_pinned_to_a_version() {
 }
 
 #[test]
-fn all_containers_together_stay_below_what_was_promised() {
+fn no_two_services_build_one_image() {
+    // Compose builds all of them at once, and the second export of a tag that is new fails: `image … already exists`.
+    let all: Vec<_> = [MAIN, EXTERNAL, SECRETS].into_iter().flat_map(services).collect();
+    let image = |name: &str| service(name).text("image");
+    let builders: BTreeSet<&str> =
+        all.iter().filter(|service| !service.raw["build"].is_null()).map(|service| service.name.as_str()).collect();
+    let built: BTreeSet<String> = builders.iter().map(|name| image(name)).collect();
+    assert_eq!(built.len(), builders.len(), "{builders:?} build {built:?}");
+    assert!(built.contains(&image("tributary")), "{built:?}");
+    // Before anything is built, Compose asks a registry for what is not here.
+    let others = services(MAIN).into_iter().filter(|service| !builders.contains(service.name.as_str()));
+    for user in others.filter(|service| built.contains(&service.text("image"))) {
+        assert_eq!(user.raw["pull_policy"], "never", "{} uses what another service builds", user.name);
+    }
+}
+
+#[test]
+fn the_default_services_together_stay_below_what_was_promised() {
     let sum: u64 = default_services().iter().map(|service| service.memory()).sum();
     assert!(sum <= 1_600_000_000, "{sum} bytes");
     services(MAIN).iter().for_each(|service| assert!(service.memory() > 0, "{}", service.name));
@@ -101,7 +118,7 @@ fn every_port_is_on_loopback_and_can_be_moved() {
 fn what_is_mounted_exists_and_what_is_ours_is_mounted_read_only() {
     let parsed = files::yaml(MAIN);
     let declared: BTreeSet<&String> = parsed["volumes"].as_object().unwrap().keys().collect();
-    let all = services(MAIN);
+    let all: Vec<_> = [MAIN, EXTERNAL, SECRETS].into_iter().flat_map(services).collect();
     let mounts: Vec<_> = all.iter().flat_map(|service| service.mounts()).collect();
     for mount in &mounts {
         match mount.source.strip_prefix("./") {
@@ -151,8 +168,13 @@ fn the_second_files_change_services_that_exist_and_start_what_they_should() {
     }
 }
 
+/// Whether a variable holds a secret: the program's settings say it of theirs, and the images have only passwords.
+fn holds_a_secret(name: &str) -> bool {
+    name.ends_with("PASSWORD") || TABLE.iter().any(|row| row.secret && row.env_names().iter().any(|known| known == name))
+}
+
 #[test]
-fn each_password_can_come_from_a_file_that_git_ignores() {
+fn each_secret_can_come_from_a_file_that_git_ignores() {
     let declared = files::yaml(SECRETS)["secrets"].clone();
     for (name, secret) in declared.as_object().unwrap() {
         assert_eq!(secret["file"], format!("./secrets/{name}"));
@@ -164,9 +186,14 @@ fn each_password_can_come_from_a_file_that_git_ignores() {
         for name in &given {
             assert!(declared[name].is_object() && used.contains(&format!("/run/secrets/{name}")), "{}: {name}", above.name);
         }
-        let (below, above_env) = (service(&above.name).env(), above.env());
-        for password in below.keys().filter(|name| name.ends_with("PASSWORD")) {
-            assert_eq!(above_env.get(password).map(String::as_str), Some(""), "{}: {password} stays in sight", above.name);
+    }
+    for file in [MAIN, EXTERNAL] {
+        for below in services(file) {
+            let above = services(SECRETS).into_iter().find(|above| above.name == below.name);
+            let hidden = above.map(|above| above.env()).unwrap_or_default();
+            for secret in below.env().keys().filter(|name| holds_a_secret(name)) {
+                assert_eq!(hidden.get(secret).map(String::as_str), Some(""), "{file}: {}: {secret} stays in sight", below.name);
+            }
         }
     }
 }

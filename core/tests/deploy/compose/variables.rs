@@ -14,14 +14,29 @@ fn variables() -> BTreeSet<Variable> {
     [MAIN, EXTERNAL, SECRETS].into_iter().flat_map(without_comments).collect()
 }
 
-/// Name and value of every line of .env.example, commented out or not.
+/// Name and value in a line of .env.example, commented out or not.
+fn pair(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.strip_prefix('#').unwrap_or(line).split_once('=')?;
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || "_0123456789".contains(c));
+    is_name.then(|| (name.to_owned(), value.to_owned()))
+}
+
+/// Every variable of .env.example.
 fn example() -> BTreeMap<String, String> {
-    let text = files::text(".env.example");
-    let lines = text.lines().map(|line| line.strip_prefix('#').unwrap_or(line));
-    let pairs = lines.filter_map(|line| line.split_once('='));
-    let names =
-        pairs.filter(|(name, _)| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || "_0123456789".contains(c)));
-    names.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    files::text(".env.example").lines().filter_map(pair).collect()
+}
+
+/// The variables of .env.example that are said to be for `make up` alone: those below such a comment, up to the next one.
+fn only_for_make_up() -> BTreeSet<String> {
+    let (mut found, mut is_said) = (BTreeSet::new(), false);
+    for line in files::text(".env.example").lines() {
+        match pair(line) {
+            Some((name, _)) if is_said => _ = found.insert(name),
+            Some(_) => {}
+            None => is_said = line.contains("Only `make up`"),
+        }
+    }
+    found
 }
 
 #[test]
@@ -44,6 +59,20 @@ fn every_variable_is_in_the_example_with_the_default_that_holds() {
             assert_eq!(*said, interpolate(&default, &BTreeMap::new()), "{}", variable.name);
         }
     }
+}
+
+#[test]
+fn every_variable_in_the_example_is_used_by_compose_or_said_not_to_be() {
+    let used: BTreeSet<String> = variables().into_iter().map(|variable| variable.name).collect();
+    let elsewhere = only_for_make_up();
+    // Compose itself reads what begins with its own name.
+    for name in example().into_keys().filter(|name| !name.starts_with("COMPOSE_")) {
+        match elsewhere.contains(&name) {
+            true => assert!(!used.contains(&name), "{name} is said to be for `make up` alone, and a compose file uses it"),
+            false => assert!(used.contains(&name), "no compose file uses {name}, and .env.example does not say so"),
+        }
+    }
+    assert!(elsewhere.contains("DATABASE_URL") && elsewhere.contains("LAKEHOUSE_PATH"), "{elsewhere:?}");
 }
 
 #[test]
