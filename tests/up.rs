@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests; a panic is a red test")]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -69,6 +70,22 @@ fn output(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
+/// Its metrics, once all of these are among them.
+fn metrics_with(places: &Value, all: &[&str]) -> String {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    loop {
+        let mut page = String::new();
+        let mut stream = TcpStream::connect(places["http"].as_str().unwrap()).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        stream.read_to_string(&mut page).unwrap();
+        if all.iter().all(|words| page.contains(words)) {
+            return page;
+        }
+        assert!(Instant::now() < deadline, "not all of {all:?} are in {page}");
+        std::thread::park_timeout(Duration::from_millis(200));
+    }
+}
+
 /// The audit's verdict once everything is drained.
 fn audit(folder: &Path) -> (i32, String) {
     let (code, out, err) = output(folder, &["audit", "--drained", "--wait", "60s"]);
@@ -108,6 +125,26 @@ fn up_after_kill_9_goes_on_where_it_was() {
     let (process, _) = up(folder.path(), &["--no-generator"]);
     let (code, report) = audit(folder.path());
     assert_eq!(code, 0, "{report}");
+    assert_eq!(process.end(libc::SIGTERM, Duration::from_secs(20)), Some(0));
+}
+
+#[test]
+fn after_a_restart_metrics_tell_of_tables_that_nobody_has_touched_since() {
+    const JOB: &str = "lakehouse_bronze_to_gold";
+    const TOLD: [&str; 3] = [
+        "tributary_published_timestamp_seconds{table=\"gold.daily_active_users\"} ",
+        "tributary_delta_files{table=\"gold.kpi_dau\"} ",
+        "tributary_delta_log_commits{table=\"silver.user_events\"} ",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let (process, places) = up(folder.path(), &["--rate", "500"]);
+    metrics_with(&places, &TOLD);
+    let (code, _, err) = output(folder.path(), &["jobs", "pause", JOB]);
+    assert_eq!(code, 0, "{err}");
+    drop(process); // SIGKILL
+    let (process, places) = up(folder.path(), &["--no-generator"]);
+    let page = metrics_with(&places, &TOLD);
+    assert!(!page.contains(&format!("tributary_task_duration_seconds_count{{job_name=\"{JOB}\"")), "a task ran: {page}");
     assert_eq!(process.end(libc::SIGTERM, Duration::from_secs(20)), Some(0));
 }
 
@@ -159,7 +196,7 @@ fn the_broker_alone_prints_its_address_and_has_its_folder_for_itself() {
     let mut process = Process(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     let mut address = String::new();
     BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut address).unwrap();
-    assert!(std::net::TcpStream::connect(address.trim()).is_ok(), "{address}");
+    assert!(TcpStream::connect(address.trim()).is_ok(), "{address}");
     let (code, out, err) = output(folder.path(), &["broker", "--port", "0"]);
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.contains("because:"), "{err}");

@@ -176,7 +176,9 @@ impl Generator {
         self.starts += 1;
         match GeneratorHandle::start(Config { seed, ..self.config.clone() }) {
             Ok(handle) => self.handle = Some(handle),
-            Err(error) => tracing::error!(target: "generator", %error, "no traffic"),
+            Err(error) => {
+                tracing::error!(target: "generator", %error, "no traffic: the generator's client cannot be made; check the settings of Kafka (tributary config show). Trying again")
+            }
         }
     }
 }

@@ -119,7 +119,7 @@ impl Line {
             Ok(_) => Ok(()),
             Err(RepairError::Serving(error)) => Err(not_ready_serving(error)),
             Err(error) => {
-                tracing::warn!(%error, "bronze does not answer; the windows go on without looking for replayed records");
+                tracing::warn!(stream = self.stream.name, %error, "bronze does not answer; the windows go on without looking for replayed records");
                 Ok(())
             }
         }
@@ -130,7 +130,7 @@ impl Line {
         let log = match DeltaLog::open(self.table.clone()).await {
             Ok(log) => log,
             Err(error) => {
-                tracing::warn!(%error, "bronze does not answer; the windows go on without looking for older topics");
+                tracing::warn!(stream = self.stream.name, %error, "bronze does not answer; the windows go on without looking for older topics");
                 return Ok(());
             }
         };
@@ -183,6 +183,7 @@ impl Line {
             }
             Known::Another(n) if self.embedded_kafka && !self.seen.load(Ordering::Relaxed) => {
                 tracing::warn!(
+                    stream = self.stream.name,
                     topic = topic.name,
                     incarnation = n + 1,
                     "the embedded broker was wiped: its topic is a new one and begins at offset 0; what the stores have stays"

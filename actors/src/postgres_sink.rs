@@ -186,7 +186,7 @@ impl PostgresSink {
 
     fn foreign(&mut self, found: &[(Span, i64)]) {
         self.meter.outcome("foreign");
-        tracing::warn!(partitions = ?found, "another instance has moved these partitions; reading again from where it is");
+        tracing::warn!(stream = self.config.stream.name, partitions = ?found, "another instance has moved these partitions; reading again from where it is");
         let again: Vec<i32> = found.iter().map(|(span, _)| span.partition).collect();
         for partition in &again {
             self.held.remove(partition);

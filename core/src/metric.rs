@@ -99,11 +99,11 @@ metrics! {
     /// Rebalances of the consumer group.
     REBALANCES = "tributary_rebalances_total", Counter, Count, ["stream"];
 
-    /// Rows in flight between Kafka and the stores.
+    /// Rows between Kafka and the stores: those under way, and those that the consumer has taken credit for and not yet read.
     GATE_ROWS = "tributary_gate_rows", Gauge, Count, ["stream"];
     /// Rows that may be in flight: `pipeline.gate_rows`.
     GATE_ROWS_LIMIT = "tributary_gate_limit_rows", Gauge, Count, ["stream"];
-    /// Bytes in flight between Kafka and the stores.
+    /// Bytes between Kafka and the stores: those under way, and those that the consumer has taken credit for and not yet read.
     GATE_BYTES = "tributary_gate_bytes", Gauge, Bytes, ["stream"];
     /// Bytes that may be in flight: `pipeline.gate_bytes`.
     GATE_BYTES_LIMIT = "tributary_gate_limit_bytes", Gauge, Bytes, ["stream"];
@@ -181,7 +181,7 @@ metrics! {
     POSTGRES_CONNECTS = "tributary_postgres_connects_total", Counter, Count, ["outcome"];
     /// How far the windows of the last closed minutes are from bronze at the same offsets. Never anything but 0. Windows of more than ten minutes are not compared.
     DRIFT = "tributary_drift_events", Gauge, Count, ["stream"];
-    /// When windows and bronze were last compared.
+    /// When windows and bronze were last compared, or could have been, had the stream a window of ten minutes or less.
     DRIFT_CHECKED = "tributary_drift_checked_timestamp_seconds", Gauge, Seconds, ["stream"];
 
     /// 1: this process leads the batch layer.
@@ -211,6 +211,8 @@ metrics! {
     /// When a table of schema gold was last found to have what its Delta table has.
     PUBLISHED = "tributary_published_timestamp_seconds", Gauge, Seconds, ["table"];
 
+    /// Memory that the allocator has of the system: what is in use, and what it keeps for later. `process_resident_memory_bytes` has all of the process.
+    ALLOCATED = "tributary_allocator_committed_bytes", Gauge, Bytes, [], reference;
     /// 1, with the program's version and the name of the process: setting `instance`.
     BUILD_INFO = "tributary_build_info", Gauge, Flag, ["version", "name"];
 }

@@ -217,7 +217,10 @@ impl Keeper {
                 match leftovers::clear(&cluster.dir).and_then(|()| Server::spawn(cluster, listen, port, &cancelled)) {
                     Ok(server) => break server,
                     Err(_) if cancelled() => return,
-                    Err(error) => tracing::error!("PostgreSQL does not start: {error:#}"),
+                    Err(error) => tracing::error!(
+                        "PostgreSQL does not start: {error:#}. Trying again; its own log is {}",
+                        cluster.log_path().display()
+                    ),
                 }
             };
             self.restarts.fetch_add(1, Ordering::Relaxed);

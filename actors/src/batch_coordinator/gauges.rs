@@ -2,20 +2,23 @@
 //!
 //! Runs beside the leader while it leads. A look that fails is said once and tried again at the next turn.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use tributary_core::stream::Stream;
 
 use super::World;
 use super::leader::ReadJobs;
+use super::silver::{bronze_table, conflicts_table, silver_table};
+use crate::engine::EngineError;
 use crate::lake::LakeError;
 use crate::repair::drift::drift;
 use crate::repair::{RepairError, Stores};
 use crate::serving::history::{self, RunState, Which};
-use crate::serving::{self, ServingError, offsets};
+use crate::serving::{self, ServingError, offsets, publish};
 use crate::telemetry::{self, JobMeter};
 
 /// How often jobs are shown.
@@ -39,6 +42,8 @@ enum GaugeError {
     Lake(#[from] LakeError),
     #[error(transparent)]
     Repair(#[from] RepairError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// Shows, until it is aborted.
@@ -80,7 +85,26 @@ async fn show(
         telemetry::lost_records(&stream.name, offsets::lost(connection, &stream.name).await?);
     }
     if tables {
-        world.tables.show().await?;
+        show_tables(world, connection).await?;
+    }
+    Ok(())
+}
+
+/// Shows every table that a stream or a model declares, whether or not anything was done to it since this process began.
+async fn show_tables(world: &World, connection: &mut PgConnection) -> Result<(), GaugeError> {
+    let models = world.engine.models(world.models_dir.clone(), &world.streams).await?;
+    let mut names: BTreeSet<String> =
+        world.streams.iter().flat_map(|stream| [bronze_table(stream), silver_table(stream), conflicts_table(stream)]).collect();
+    names.extend(models.planned.iter().map(|planned| planned.model.table()));
+    names.extend(models.broken.keys().map(|model| format!("gold.{model}")));
+    world.tables.show(&names).await?;
+    telemetry::tables(&names);
+    // Of a broken model nobody knows what it publishes: what was shown stays until it can be read.
+    if models.broken.is_empty() {
+        let times: HashMap<_, _> = publish::times(connection).await?.into_iter().collect();
+        let declared = models.planned.iter().filter_map(|planned| planned.model.publish.as_ref());
+        let at = |table: &String| (format!("gold.{table}"), times.get(table).map(DateTime::timestamp_millis));
+        telemetry::were_published(&declared.map(at).collect());
     }
     Ok(())
 }
@@ -131,12 +155,16 @@ fn minutes(now_ms: i64) -> (i64, i64) {
 }
 
 async fn show_drift(world: &World, stream: &Arc<Stream>) -> Result<(), GaugeError> {
+    if stream.windows.iter().all(|window| window.every_ms > MINUTES * MINUTE_MS) {
+        telemetry::nothing_to_compare(&stream.name);
+        return Ok(());
+    }
     let at = Stores {
         stream: Arc::clone(stream),
-        table: world.tables.store(&format!("bronze.{}", stream.name))?,
+        table: world.tables.store(&bronze_table(stream))?,
         database_url: world.database_url.clone(),
     };
-    let part = minutes(chrono::Utc::now().timestamp_millis());
+    let part = minutes(Utc::now().timestamp_millis());
     // Counting computes: not on the runtime that renews the lease.
     let runtime = tokio::runtime::Handle::current();
     let looked = tokio::task::spawn_blocking(move || runtime.block_on(drift(&at, part, REACH))).await;

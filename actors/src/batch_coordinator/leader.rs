@@ -235,7 +235,7 @@ impl Leader {
     async fn take_over(&mut self, connection: &mut PgConnection, lease: &Lease) -> Result<(), LeaderError> {
         let in_hand: Vec<i64> = self.running.keys().copied().collect();
         for run in history::take_over(connection, lease, &in_hand).await? {
-            tracing::info!(target: "batch_coordinator", run = run.id, job = run.job, "goes on with a run that its leader left");
+            tracing::info!(target: "batch_coordinator", run = run.id, job_name = run.job, "goes on with a run that its leader left");
             self.start(connection, lease, run).await?;
         }
         Ok(())

@@ -133,7 +133,7 @@ impl Recorder {
         if lines.is_empty() {
             return Ok(());
         }
-        let task = attempt.map(|_| log.task().to_owned());
+        let task = attempt.and_then(|_| log.task()).map(str::to_owned);
         let new: Vec<NewLine> = lines
             .iter()
             .map(|l| NewLine { task: task.clone(), attempt, at: l.at, level: l.level, message: l.words.clone() })

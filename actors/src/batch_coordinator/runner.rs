@@ -78,20 +78,20 @@ impl Runner {
 
     async fn run_all(&self, recorder: &mut Recorder) -> Result<Ran, Lost> {
         let begun = Instant::now();
-        let log = TaskLog::new(&self.job.name);
+        let log = TaskLog::new(&self.job.name, None);
         let models = match self.world.engine.models(self.world.models_dir.clone(), &self.world.streams).await {
             Ok(models) => Arc::new(models),
-            Err(error) => return end(recorder, RunState::Failed, Some(&error.to_string())).await,
+            Err(error) => return self.fail(recorder, &log, &error.to_string()).await,
         };
         let all = match tasks(&self.job, &models) {
             Ok(all) => all,
-            Err(error) => return end(recorder, RunState::Failed, Some(&error.to_string())).await,
+            Err(error) => return self.fail(recorder, &log, &error.to_string()).await,
         };
         let (only, from) = (self.run.params.task.as_deref(), self.run.params.from_task.as_deref());
         let Some(tasks) = choose(&all, only, from) else {
             let known = all.iter().map(|t| t.name.as_str()).collect::<Vec<_>>().join(", ");
             let words = format!("{} has no task {}; it has: {known}", self.job.name, only.or(from).unwrap_or_default());
-            return end(recorder, RunState::Failed, Some(&words)).await;
+            return self.fail(recorder, &log, &words).await;
         };
         let plan: Vec<PlannedTask> = tasks.iter().map(|t| PlannedTask { name: t.name.clone(), after: t.after.clone() }).collect();
         recorder.lay_out(&plan).await?;
@@ -103,14 +103,14 @@ impl Runner {
             let now = begun.elapsed();
             if now >= self.job.timeout {
                 let words = format!("it took longer than {:?}", self.job.timeout);
-                return end(recorder, RunState::Failed, Some(&words)).await;
+                return self.fail(recorder, &log, &words).await;
             }
             let stop = wait_for_end(&mut ending, self.job.timeout.saturating_sub(now));
             match course.next(now) {
                 Next::Ended => break,
                 Next::Wait(until) => {
                     tokio::select! {
-                        why = stop => return self.stopped(recorder, why).await,
+                        why = stop => return self.stopped(recorder, &log, why).await,
                         () = tokio::time::sleep(until.saturating_sub(now)) => {}
                     }
                 }
@@ -118,7 +118,7 @@ impl Runner {
                     let task = course.tasks()[at].clone();
                     let attempt = recorder.start(&task.name, at).await?;
                     let bad = bad_models(&course, &models);
-                    let log = TaskLog::new(&task.name);
+                    let task_log = TaskLog::new(&self.job.name, Some(&task.name));
                     let context = Context {
                         world: &self.world,
                         params: &params,
@@ -126,7 +126,7 @@ impl Runner {
                         bad_models: &bad,
                         run: self.run.id,
                         lease: &self.lease,
-                        log: log.clone(),
+                        log: task_log.clone(),
                     };
                     let since = Instant::now();
                     let mut work = std::pin::pin!(self.attempt(&context, &task, attempt.attempt));
@@ -136,10 +136,10 @@ impl Runner {
                             biased;
                             done = &mut work => break done,
                             why = &mut stop => {
-                                recorder.lines(&log, Some(attempt.attempt)).await?;
-                                return self.stopped(recorder, why).await;
+                                recorder.lines(&task_log, Some(attempt.attempt)).await?;
+                                return self.stopped(recorder, &log, why).await;
                             }
-                            () = tokio::time::sleep(LINES) => recorder.lines(&log, Some(attempt.attempt)).await?,
+                            () = tokio::time::sleep(LINES) => recorder.lines(&task_log, Some(attempt.attempt)).await?,
                         }
                     };
                     let outcome = match &done {
@@ -151,14 +151,14 @@ impl Runner {
                     if let Err(error) = &done {
                         said.insert(at, error.to_string());
                         match outcome {
-                            Outcome::Nothing => log.info(error.to_string()),
-                            _ => log.error(error.to_string()),
+                            Outcome::Nothing => task_log.info(error.to_string()),
+                            _ => task_log.error(error.to_string()),
                         }
                     }
                     if let Ok(report) = &done {
                         self.note_late(recorder, report).await?;
                     }
-                    recorder.lines(&log, Some(attempt.attempt)).await?;
+                    recorder.lines(&task_log, Some(attempt.attempt)).await?;
                     let state = course.ended(at, outcome, begun.elapsed());
                     let meter = TaskMeter::new(&self.job.name, &task.name);
                     if let Ok(report) = &done {
@@ -226,26 +226,33 @@ impl Runner {
         } else {
             (RunState::Succeeded, None)
         };
-        log.info(format!("run {} {state}", self.run.id));
-        recorder.lines(log, None).await?;
-        end(recorder, state, message.as_deref()).await
+        self.end(recorder, log, state, message.as_deref()).await
     }
 
-    async fn stopped(&self, recorder: &mut Recorder, why: Option<Ending>) -> Result<Ran, Lost> {
+    async fn stopped(&self, recorder: &mut Recorder, log: &TaskLog, why: Option<Ending>) -> Result<Ran, Lost> {
         match why {
-            None => {
-                let words = format!("it took longer than {:?} and was ended", self.job.timeout);
-                end(recorder, RunState::Failed, Some(&words)).await
+            None => self.fail(recorder, log, &format!("it took longer than {:?} and was ended", self.job.timeout)).await,
+            Some(Ending::Cancelled(by)) => {
+                let words = format!("cancelled by {by}");
+                log.warn(words.clone());
+                self.end(recorder, log, RunState::Cancelled, Some(&words)).await
             }
-            Some(Ending::Cancelled(by)) => end(recorder, RunState::Cancelled, Some(&format!("cancelled by {by}"))).await,
             Some(Ending::Left) => Ok(Ran::Left),
         }
     }
-}
 
-async fn end(recorder: &mut Recorder, state: RunState, message: Option<&str>) -> Result<Ran, Lost> {
-    recorder.end_run(state, message).await?;
-    Ok(Ran::Ended(state))
+    /// The end of a run that failed, though no task of it did.
+    async fn fail(&self, recorder: &mut Recorder, log: &TaskLog, words: &str) -> Result<Ran, Lost> {
+        log.error(words);
+        self.end(recorder, log, RunState::Failed, Some(words)).await
+    }
+
+    async fn end(&self, recorder: &mut Recorder, log: &TaskLog, state: RunState, message: Option<&str>) -> Result<Ran, Lost> {
+        log.info(format!("run {} {state}", self.run.id));
+        recorder.lines(log, None).await?;
+        recorder.end_run(state, message).await?;
+        Ok(Ran::Ended(state))
+    }
 }
 
 /// A job's tasks with one for each model. A broken one has its task too, which says what is wrong with it.

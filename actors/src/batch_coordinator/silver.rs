@@ -25,11 +25,13 @@ use crate::telemetry;
 /// Offsets of one slice: what is held in memory is bounded by a day, this bounds what a crash throws away.
 const SLICE_ROWS: i64 = 20_000_000;
 
-fn bronze_table(stream: &Stream) -> String {
+/// Name of the table that a stream lands in.
+pub(super) fn bronze_table(stream: &Stream) -> String {
     format!("bronze.{}", stream.name)
 }
 
-fn silver_table(stream: &Stream) -> String {
+/// Name of the table that the batch layer makes of it.
+pub(super) fn silver_table(stream: &Stream) -> String {
     format!("silver.{}", stream.name)
 }
 

@@ -88,11 +88,10 @@ impl Tables {
         self.retention
     }
 
-    /// Shows what is known of the tables that were looked at.
-    pub(super) async fn show(&self) -> Result<(), LakeError> {
-        let names: Vec<String> = self.known.lock().await.keys().cloned().collect();
+    /// Shows what those of these tables hold that are there.
+    pub(super) async fn show(&self, names: &BTreeSet<String>) -> Result<(), LakeError> {
         for name in names {
-            let Some(Head { pinned, snapshot }) = self.head(&name).await? else { continue };
+            let Some(Head { pinned, snapshot }) = self.head(name).await? else { continue };
             let meter = TableMeter::new(&pinned.name);
             meter.is_at(pinned.version, snapshot.committed_ms());
             meter.holds(pinned.files.len(), pinned.files.iter().map(|file| file.size).sum(), pinned.rows());

@@ -139,30 +139,32 @@ pub(super) struct Line {
 /// The log of one attempt. Lines are kept until somebody takes them to PostgreSQL.
 #[derive(Debug, Clone)]
 pub(super) struct TaskLog {
-    task: String,
+    job: String,
+    /// None: the run itself speaks.
+    task: Option<String>,
     lines: Arc<Mutex<Vec<Line>>>,
 }
 
 impl TaskLog {
-    pub(super) fn new(task: &str) -> Self {
-        Self { task: task.to_owned(), lines: Arc::default() }
+    pub(super) fn new(job: &str, task: Option<&str>) -> Self {
+        Self { job: job.to_owned(), task: task.map(str::to_owned), lines: Arc::default() }
     }
 
     pub(super) fn info(&self, words: impl Into<String>) {
         let words = words.into();
-        tracing::info!(target: "batch_coordinator", task = self.task, "{words}");
+        tracing::info!(target: "batch_coordinator", job_name = self.job, task = self.task, "{words}");
         self.push(Level::Info, words);
     }
 
     pub(super) fn warn(&self, words: impl Into<String>) {
         let words = words.into();
-        tracing::warn!(target: "batch_coordinator", task = self.task, "{words}");
+        tracing::warn!(target: "batch_coordinator", job_name = self.job, task = self.task, "{words}");
         self.push(Level::Warn, words);
     }
 
     pub(super) fn error(&self, words: impl Into<String>) {
         let words = words.into();
-        tracing::error!(target: "batch_coordinator", task = self.task, "{words}");
+        tracing::error!(target: "batch_coordinator", job_name = self.job, task = self.task, "{words}");
         self.push(Level::Error, words);
     }
 
@@ -178,8 +180,8 @@ impl TaskLog {
         *held = lines;
     }
 
-    pub(super) fn task(&self) -> &str {
-        &self.task
+    pub(super) fn task(&self) -> Option<&str> {
+        self.task.as_deref()
     }
 
     fn push(&self, level: Level, words: String) {

@@ -236,7 +236,7 @@ impl DeltaWriter {
     /// The files mixed partitions: all of them, and what was held behind them, is dropped and read again from the table's offsets.
     fn foreign(&mut self, cut: &Cut, found: &[i32]) {
         self.meter.outcome("foreign");
-        tracing::warn!(partitions = ?found, "another instance has moved these partitions; reading again from where it is");
+        tracing::warn!(stream = self.config.stream.name, partitions = ?found, "another instance has moved these partitions; reading again from where it is");
         self.encoder.clear();
         (self.held, self.oldest, self.oldest_record_ms, self.statuses) = (None, None, None, [0; Status::ALL.len()]);
         let mut again: Vec<i32> = cut.spans.iter().map(|s| s.partition).collect();

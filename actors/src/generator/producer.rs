@@ -166,7 +166,9 @@ impl Producer {
     fn reopen(&mut self) {
         match self.config.outbox(self.size, &self.tally) {
             Ok(outbox) => self.outbox = outbox,
-            Err(error) => tracing::error!(target: "generator", %error, "cannot start a new client"),
+            Err(error) => {
+                tracing::error!(target: "generator", %error, "cannot start a new client; check the settings of Kafka (tributary config show). Trying again")
+            }
         }
     }
 

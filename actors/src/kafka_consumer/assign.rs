@@ -39,7 +39,7 @@ impl Reader {
                 }
                 // One leg's store is away: the other goes on without it.
                 Err(Silent { leg: Some(leg), why }) if self.config.legs.without(leg) != Legs::NONE => {
-                    tracing::warn!(%leg, "{why}");
+                    tracing::warn!(stream = self.config.stream.name, %leg, "{why}");
                     self.edges.reports.trouble(NAME, Cause::Stalled(leg));
                 }
                 Err(silent) => self.edges.reports.trouble(NAME, Cause::Failed(silent.why)),
@@ -114,7 +114,16 @@ impl Reader {
         self.edges.progress.assigned(partition, start, floors);
         self.edges.progress.watermarks(partition, low, high);
         self.queue.forward(consumer.client(), &self.topic, partition);
-        tracing::info!(partition, start, bronze = floors[0], serving = floors[1], low, high, "reading");
+        tracing::info!(
+            stream = self.config.stream.name,
+            partition,
+            start,
+            bronze = floors[0],
+            serving = floors[1],
+            low,
+            high,
+            "reading"
+        );
         Some(start)
     }
 
@@ -127,7 +136,7 @@ impl Reader {
 
     pub(super) fn block(&mut self, partition: i32, why: &str) {
         if self.blocked.insert(partition, Instant::now()).is_none() {
-            tracing::error!(partition, "{why}");
+            tracing::error!(stream = self.config.stream.name, partition, "{why}");
         }
         self.parts.remove(&partition);
         self.queue.forget(partition);
@@ -178,7 +187,11 @@ impl Reader {
         let asked = self.edges.fences.iter().filter(|room| room.try_send(fence.clone()).is_ok()).count();
         drop(fence);
         if !await_acks(&answers, asked, Instant::now() + wait) {
-            tracing::warn!(?partitions, "not everything was durable when the partitions went; their next owner reads it again");
+            tracing::warn!(
+                stream = self.config.stream.name,
+                ?partitions,
+                "not everything was durable when the partitions went; their next owner reads it again"
+            );
         }
     }
 

@@ -100,7 +100,7 @@ impl StoreFloors {
             Err(error) if self.legs.has(Leg::Bronze) => return Err(Silent { leg: Some(Leg::Bronze), why: error.to_string() }),
             // The windows go on without the lake; what bronze knows is only needed where they have nothing.
             Err(error) => {
-                tracing::warn!(%error, "bronze does not answer; going by the windows' own offsets");
+                tracing::warn!(stream = self.stream.name, %error, "bronze does not answer; going by the windows' own offsets");
                 None
             }
         };
@@ -138,7 +138,7 @@ impl StoreFloors {
         match finish::finish(&Stores { stream, table, database_url }).await {
             Err(RepairError::Serving(error)) => Err(Silent { leg: Some(Leg::Serving), why: error.to_string() }),
             Err(error) => {
-                tracing::warn!(%error, "cannot look for replayed records now");
+                tracing::warn!(stream = self.stream.name, %error, "cannot look for replayed records now");
                 Ok(())
             }
             Ok(_) => Ok(()),

@@ -61,8 +61,8 @@ impl ClientContext for Context {
         let away = learned.peek().is_some() && learned.all(|broker| broker.state != "UP");
         let reader = self.reader();
         match (reader.edges.progress.is_kafka_away(), away) {
-            (false, true) => tracing::warn!("no broker answers; waiting for one"),
-            (true, false) => tracing::info!("a broker answers again"),
+            (false, true) => tracing::warn!(stream = reader.config.stream.name, "no broker answers; waiting for one"),
+            (true, false) => tracing::info!(stream = reader.config.stream.name, "a broker answers again"),
             _ => {}
         }
         reader.edges.progress.set_kafka_away(away);
@@ -79,18 +79,18 @@ impl ConsumerContext for Context {
         reader.edges.meter.rebalanced();
         let done = match event {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                tracing::info!(?partitions, "assigned");
+                tracing::info!(stream = reader.config.stream.name, ?partitions, "assigned");
                 let list = reader.assign(consumer, &partitions);
                 consumer.incremental_assign(&list)
             }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
                 let lost = consumer.assignment_lost();
-                tracing::info!(?partitions, lost, "revoked");
+                tracing::info!(stream = reader.config.stream.name, ?partitions, lost, "revoked");
                 let list = reader.revoke(consumer, &partitions, lost);
                 consumer.incremental_unassign(&list)
             }
             other => {
-                tracing::warn!(?other, "a rebalance failed");
+                tracing::warn!(stream = reader.config.stream.name, ?other, "a rebalance failed");
                 Ok(())
             }
         };

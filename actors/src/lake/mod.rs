@@ -122,6 +122,12 @@ pub fn bronze(lake: &Url, stream: &str, options: impl IntoIterator<Item = (Strin
     at(lake, &format!("bronze/{stream}/"), options)
 }
 
+/// The name of the table at that place, as metrics and logs call it: `bronze.user_events`.
+pub(crate) fn label(table: &Url) -> String {
+    let parts: Vec<&str> = table.path().trim_end_matches('/').rsplit('/').take(2).collect();
+    parts.into_iter().rev().collect::<Vec<_>>().join(".")
+}
+
 /// The log store of a table, by its name in SQL: `silver.user_events`. Loads nothing, creates nothing.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ use tributary_core::table::DATE_COLUMN;
 
 use super::delta_log::{self, Commit, CommitError, DeltaLog, Move};
 use super::snapshot::Snapshot;
-use super::{LakeError, delta_error};
+use super::{LakeError, delta_error, label};
 
 /// How far back a table can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,10 +99,10 @@ pub async fn ensure(store: &LogStoreRef, stream: &Stream) -> Result<(), LakeErro
         }
         let names = missing.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
         match add_columns(&snapshot, stream, missing.clone()).await {
-            Ok(version) => tracing::info!(table = %store.root_url(), columns = names, version, "columns added"),
+            Ok(version) => tracing::info!(table = label(store.root_url()), columns = names, version, "columns added"),
             Err(CommitError::Store(error)) => return Err(error),
             // Another instance was first, with these columns or with something else.
-            Err(error) => tracing::debug!(table = %store.root_url(), %error, "columns are added in another attempt"),
+            Err(error) => tracing::debug!(table = label(store.root_url()), %error, "columns are added in another attempt"),
         }
     }
     Err(refused(store, format!("others change it all the time, so that it did not get its new columns in {ATTEMPTS} attempts")))
@@ -193,10 +193,10 @@ async fn create(
         .with_save_mode(SaveMode::Ignore)
         .await;
     match created {
-        Ok(_) => tracing::info!(table = %url, "created"),
+        Ok(_) => tracing::info!(table = label(url), "created"),
         // Another instance was first.
         Err(error) if exists().await.is_ok_and(|exists| exists) => {
-            tracing::debug!(table = %url, %error, "somebody else created it");
+            tracing::debug!(table = label(url), %error, "somebody else created it");
         }
         Err(error) => return Err(delta_error(url, error)),
     }

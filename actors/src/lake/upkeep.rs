@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 
 pub use super::checkpoint::write::Written;
 use super::listing::Listing;
-use super::{LakeError, checkpoint, delta_error};
+use super::{LakeError, checkpoint, delta_error, label};
 use crate::telemetry::TableMeter;
 
 /// Commits between two checkpoints, at least.
@@ -84,13 +84,13 @@ impl Upkeep {
                     match clean_log(&store, LOG_RETENTION).await {
                         Ok(_) => "done",
                         Err(error) => {
-                            tracing::warn!(%error, table = %store.root_url(), "cannot clean the log; next time again");
+                            tracing::warn!(%error, table = label(store.root_url()), "cannot clean the log; next time again");
                             "cleanup_failed"
                         }
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, table = %store.root_url(), "cannot write a checkpoint; next time again");
+                    tracing::warn!(%error, table = label(store.root_url()), "cannot write a checkpoint; next time again");
                     "failed"
                 }
             };
@@ -117,7 +117,7 @@ pub async fn checkpoint(store: &LogStoreRef, at_least: u64) -> Result<Option<Wri
     }
     let written = checkpoint::write::write(store).await?;
     if let Some(written) = written {
-        tracing::debug!(?written, table = %store.root_url(), "checkpoint written");
+        tracing::debug!(?written, table = label(store.root_url()), "checkpoint written");
     }
     Ok(written)
 }
@@ -150,7 +150,7 @@ async fn clean(store: &LogStoreRef, retention: Duration) -> Result<usize, DeltaT
         }
     }
     if deleted + superseded.len() > 0 {
-        tracing::debug!(deleted, checkpoints = superseded.len(), table = %store.root_url(), "old log entries deleted");
+        tracing::debug!(deleted, checkpoints = superseded.len(), table = label(store.root_url()), "old log entries deleted");
     }
     Ok(deleted + superseded.len())
 }

@@ -66,7 +66,7 @@ pub async fn refill(
         return Err(RefillError::Foreign(merged.foreign.iter().map(|(s, _)| s.partition).collect()));
     }
     let rows: u64 = totals.iter().map(|t| t.rows).sum();
-    tracing::info!(rows, ?ranges, "the windows were refilled from bronze");
+    tracing::info!(stream = stream.name, rows, ?ranges, "the windows were refilled from bronze");
     Ok(())
 }
 

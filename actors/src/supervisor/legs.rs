@@ -90,7 +90,7 @@ impl Supervisor {
         if matches!(cause, Cause::Stalled(_)) {
             return; // its store is still away; it goes on trying
         }
-        tracing::warn!(%leg, room, ?cause, "the leg that catches up starts again");
+        tracing::warn!(stream = self.line.stream.name, %leg, room, ?cause, "the leg that catches up starts again");
         detached.not_before = Instant::now() + ASK_AGAIN;
         if let Some(pipeline) = detached.take_pipeline() {
             pipeline.kill().await;
@@ -143,7 +143,7 @@ impl Supervisor {
         let Some(detached) = self.detached.get_mut(&leg) else { return Ok(()) };
         match started {
             Ok(pipeline) => {
-                tracing::info!(%leg, generation = pipeline.generation, "catching up");
+                tracing::info!(stream = self.line.stream.name, %leg, generation = pipeline.generation, "catching up");
                 detached.pipeline = Some(pipeline);
                 detached.partitions = partitions.into_iter().collect();
                 detached.problem = None;
@@ -152,7 +152,7 @@ impl Supervisor {
             Err(why) => {
                 let words = why.to_string();
                 if detached.problem.as_ref() != Some(&words) {
-                    tracing::warn!(%leg, "not back yet: {words}");
+                    tracing::warn!(stream = self.line.stream.name, %leg, "not back yet: {words}");
                 }
                 detached.problem = Some(words);
                 detached.not_before = Instant::now() + ASK_AGAIN;

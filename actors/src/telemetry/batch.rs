@@ -1,16 +1,17 @@
 //! What the batch layer reports: leadership, jobs, tasks, tests, what is published, and whether speed and batch agree.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tributary_core::metric::{self, Metric};
 
-use super::{add, flag, keep, now, observe, replace, seconds, set};
+use super::{add, flag, keep, now, observe, raise, replace, seconds, set};
 
 /// Whether this process leads; call often, it is the coordinator's heartbeat. Who does not lead shows nothing of jobs: the leader does.
 pub fn leads(yes: bool) {
     set(metric::LEADER, &[], flag(yes));
     if !yes {
-        let of_tables = [metric::DELTA_FILES, metric::DELTA_BYTES, metric::DELTA_ROWS, metric::DELTA_LOG, metric::PUBLISHED];
         let of_streams = [metric::DRIFT, metric::DRIFT_CHECKED, metric::LOST_RECORDS];
-        for m in OF_JOBS.into_iter().chain(of_tables).chain(of_streams) {
+        for m in OF_JOBS.into_iter().chain(OF_TABLES).chain([metric::PUBLISHED]).chain(of_streams) {
             replace(m, &[], []);
         }
     }
@@ -19,6 +20,16 @@ pub fn leads(yes: bool) {
 
 /// What is shown of a job as long as it is declared.
 const OF_JOBS: [Metric; 4] = [metric::RUNNING, metric::JOB_SUCCESS, metric::JOB_NEXT, metric::JOB_PAUSED];
+
+/// What the leader shows of a table of the lake as long as something declares it.
+const OF_TABLES: [Metric; 4] = [metric::DELTA_FILES, metric::DELTA_BYTES, metric::DELTA_ROWS, metric::DELTA_LOG];
+
+/// These tables of the lake are declared: nothing is shown of others any more.
+pub fn tables(names: &BTreeSet<String>) {
+    for m in OF_TABLES.into_iter().chain([metric::DELTA_VERSION, metric::DELTA_COMMITTED]) {
+        keep(m, |labels| labels.iter().any(|(_, table)| names.contains(table)));
+    }
+}
 
 /// These jobs are declared: nothing is shown of others any more.
 pub fn declared(jobs: &[&str]) {
@@ -119,9 +130,25 @@ pub fn published(table: &str) {
     set(metric::PUBLISHED, &[table], now());
 }
 
+/// These tables of schema gold are declared, and when each was last published, if ever: milliseconds since 1970.
+/// Nothing is shown of others any more; whoever found a table up to date since then knows better.
+pub fn were_published(tables: &BTreeMap<String, Option<i64>>) {
+    keep(metric::PUBLISHED, |labels| labels.iter().any(|(_, table)| tables.contains_key(table)));
+    for (table, at) in tables {
+        if let Some(at) = at {
+            raise(metric::PUBLISHED, &[table], seconds(*at));
+        }
+    }
+}
+
 /// The windows were compared with bronze: so many events more or fewer, in all.
 pub fn compared(stream: &str, drift: u64) {
     set(metric::DRIFT, &[stream], drift as f64);
+    set(metric::DRIFT_CHECKED, &[stream], now());
+}
+
+/// There is nothing to compare in this stream: no window is that short.
+pub fn nothing_to_compare(stream: &str) {
     set(metric::DRIFT_CHECKED, &[stream], now());
 }
 

@@ -18,7 +18,10 @@ use metrics_process::Collector;
 use metrics_util::MetricKindMask;
 use tributary_core::metric::{self, Metric, Type};
 
-pub use self::batch::{JobMeter, TaskMeter, compared, declared, leads, lost_records, published, silver, tested};
+pub use self::batch::{
+    JobMeter, TaskMeter, compared, declared, leads, lost_records, nothing_to_compare, published, silver, tables, tested,
+    were_published,
+};
 pub use self::lake::{TableMeter, disk};
 pub use self::postgres::{connection, transaction};
 pub use self::stream::{ActorMeter, GeneratorMeter, LegMeter, PartitionPosition, StreamMeter};
@@ -77,6 +80,11 @@ impl Metrics {
             }
         }
         self.handle.render()
+    }
+
+    /// So many bytes does the allocator have of the system. Which allocator there is, only the program knows.
+    pub fn allocated(&self, bytes: u64) {
+        set(metric::ALLOCATED, &[], bytes as f64);
     }
 
     /// Makes histograms small that nobody has looked at; call every few seconds.

@@ -26,6 +26,7 @@ use tributary_core::traffic::Profile;
 
 use super::parts::Parts;
 use super::signals::Signals;
+use crate::allocator;
 use crate::cli::doctor;
 use crate::console;
 use crate::console::shared::Made;
@@ -91,6 +92,7 @@ pub(crate) fn run(
             loop {
                 ticks.tick().await;
                 metrics.tidy();
+                metrics.allocated(allocator::committed());
             }
         });
         let http = server.handle();

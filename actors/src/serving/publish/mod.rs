@@ -207,6 +207,17 @@ pub async fn standing(connection: &mut PgConnection, table: &Table) -> Result<St
     Ok(Standing { version, rows, published_at: Some(published_at), run, needs_all: fit.needs_all() })
 }
 
+/// When each table of schema gold was last published, by its name without the schema.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn times(connection: &mut PgConnection) -> Result<Vec<(String, DateTime<Utc>)>, ServingError> {
+    sqlx::query_as("SELECT table_name, published_at FROM ops.published")
+        .fetch_all(connection)
+        .await
+        .map_err(ServingError::new("reading ops.published"))
+}
+
 /// Publishes all of these tables, or none.
 ///
 /// # Errors
