@@ -71,12 +71,6 @@ impl Local {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let parallel = if limits.threads == 0 { cores } else { limits.threads };
         let failed = |what: &str, e: std::io::Error| Error::Failed(format!("{what}: {e}"));
-        let threads = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(parallel)
-            .thread_name("batch")
-            .enable_all()
-            .build()
-            .map_err(|e| failed("threads for batch work", e))?;
         let above = &limits.spill_dir;
         let spill = SpillFolder::new(above).map_err(|e| failed(&format!("a folder to spill into in {}", above.display()), e))?;
         let base = RuntimeEnvBuilder::new()
@@ -85,6 +79,13 @@ impl Local {
                 DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill.path().to_owned()])),
             )
             .build_arc()?;
+        // The last thing that can fail: threads that are dropped inside of other threads like them are a panic.
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(parallel)
+            .thread_name("batch")
+            .enable_all()
+            .build()
+            .map_err(|e| failed("threads for batch work", e))?;
         Ok(Self { threads: Some(threads), parallel, limits, base, _spill: spill })
     }
 

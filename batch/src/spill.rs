@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -32,7 +33,8 @@ impl SpillFolder {
         let lock = File::create_new(path.with_extension(LOCK))?;
         // A file system without locks: then nobody can take what is ours for dead, and nobody tidies up.
         let _ = lock.lock();
-        std::fs::create_dir(&path)?;
+        // It may be in a folder for everybody, and what is spilled is not for everybody.
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self { path, _lock: lock })
     }
 

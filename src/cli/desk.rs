@@ -102,7 +102,7 @@ pub(crate) fn engine(session: &Session, memory: Option<u64>) -> Result<Local> {
     // Where nothing is embedded there is no data folder, and asking a question is no reason to make one.
     let spill_dir = match session.data_dir()?.is_dir() || !session.loaded.is_default("batch.spill_dir") {
         true => (&batch.spill_dir).into(),
-        false => std::env::temp_dir().join("tributary-spill"),
+        false => std::env::temp_dir(),
     };
     let mut limits = Limits { spill_dir, ..limits(batch) };
     if let Some(memory) = memory {

@@ -103,7 +103,7 @@ async fn models(patient: &Patient) -> Finding {
     let streams: Vec<_> = patient.streams.iter().cloned().map(Arc::new).collect();
     let planned = async {
         let batch = &patient.settings.batch;
-        let engine = Local::new(Limits { spill_dir: std::env::temp_dir().join("tributary-spill"), ..limits(batch) })?;
+        let engine = Local::new(Limits { spill_dir: std::env::temp_dir(), ..limits(batch) })?;
         engine.models(batch.models_dir.as_ref(), &streams).await
     };
     match planned.await {

@@ -24,6 +24,7 @@ mod up;
 
 use std::fmt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -225,11 +226,20 @@ fn one_line(text: &str) -> String {
 /// Does the look within its time.
 async fn check(group: Group, name: &'static str, limit: Duration, look: impl Future<Output = Finding>) -> Check {
     let began = Instant::now();
-    let finding = tokio::time::timeout(limit, look).await.unwrap_or_else(|_| {
-        let found = format!("no answer within {}", crate::words::duration(limit));
-        Finding::bad(found, "see whether it is overloaded or cannot be reached from here, then ask again")
-    });
+    let finding = match tokio::time::timeout(limit, AssertUnwindSafe(look).catch_unwind()).await {
+        Ok(Ok(finding)) => finding,
+        // What it broke is dropped with it. The panic itself is on stderr.
+        Ok(Err(_)) => defect("it panicked"),
+        Err(_) => {
+            let found = format!("no answer within {}", crate::words::duration(limit));
+            Finding::bad(found, "see whether it is overloaded or cannot be reached from here, then ask again")
+        }
+    };
     finding.into_check(group, name, began.elapsed())
+}
+
+fn defect(error: impl fmt::Display) -> Finding {
+    Finding::bad(format!("the check itself failed: {error}"), "please report this, with `tributary debug bundle`")
 }
 
 /// The same for a look that blocks its thread. A thread that is still busy when the time is over is left behind.
@@ -240,13 +250,7 @@ async fn check_blocking(
     look: impl FnOnce() -> Finding + Send + 'static,
 ) -> Check {
     let looking = tokio::task::spawn_blocking(look);
-    check(group, name, limit, async {
-        let defect = |error| {
-            Finding::bad(format!("the check itself failed: {error}"), "please report this, with `tributary debug bundle`")
-        };
-        looking.await.unwrap_or_else(defect)
-    })
-    .await
+    check(group, name, limit, async { looking.await.unwrap_or_else(defect) }).await
 }
 
 /// Asks a page, without holding up the thread.
@@ -269,8 +273,13 @@ mod tests {
     async fn a_look_that_is_stuck_is_bad_after_its_time_and_one_that_panics_is_said_to_be_a_defect() {
         let stuck = check(Group::Lake, "x", Duration::from_millis(10), std::future::pending()).await;
         assert_eq!((stuck.state, stuck.found.as_str()), (State::Bad, "no answer within 10 ms"));
-        let broken = check_blocking(Group::Lake, "x", Duration::from_secs(5), || panic!("ouch")).await;
-        assert!(broken.state == State::Bad && broken.found.contains("the check itself failed"), "{broken:?}");
+        let broken = [
+            check_blocking(Group::Lake, "x", Duration::from_secs(5), || panic!("ouch")).await,
+            check(Group::Lake, "x", Duration::from_secs(5), async { panic!("ouch") }).await,
+        ];
+        for check in broken {
+            assert!(check.state == State::Bad && check.found.contains("the check itself failed"), "{check:?}");
+        }
     }
 
     #[test]

@@ -109,7 +109,7 @@ fn judge(port: &Port, runs: bool, ip: IpAddr, number: u16, holder: &dyn Fn(IpAdd
         }
         (Some(holder), None) => Finding::warn(format!("{number} is held by {}; `up` would take another", holder.words()), fix),
     }
-    .docs("docs/RUN.md#when-something-is-wrong")
+    .docs("docs/TROUBLESHOOTING.md#what-you-see")
 }
 
 #[cfg(test)]

@@ -24,12 +24,7 @@ impl Engine {
     pub(crate) fn new(settings: &Settings) -> Result<Self> {
         let batch = &settings.batch;
         let memory = usize::try_from(batch.memory).unwrap_or(usize::MAX);
-        let limits = Limits {
-            memory,
-            spill_dir: std::env::temp_dir().join("tributary-audit"),
-            threads: batch.threads,
-            ..Limits::default()
-        };
+        let limits = Limits { memory, spill_dir: std::env::temp_dir(), threads: batch.threads, ..Limits::default() };
         Ok(Self { local: Local::new(limits).context("an engine for the models")?, folder: PathBuf::from(&batch.models_dir) })
     }
 }
