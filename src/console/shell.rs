@@ -138,7 +138,11 @@ fn frame(page: &Page, request: Option<&HttpRequest>) -> Markup {
                         }
                     }
                     div.tools {
-                        @if is_live { span #live role="status" data-state="off" { span.word { "Live" } } }
+                        // Only a script keeps it true: it shows this, too.
+                        @if is_live {
+                            span #live role="status" data-state="off" hidden { span.word {} }
+                            noscript { span.faint { "Reload for news" } }
+                        }
                         button.icon type="button" #theme hidden aria-label="Light or dark" title="Light or dark" { "◐" }
                         button.icon type="button" #keys hidden aria-label="Keyboard keys" title="Keyboard keys (?)" { "?" }
                     }

@@ -85,6 +85,25 @@ export const tests = [
     await tab.page.reload();
     same(await background(tab), after, "background after it was loaded anew");
   } },
+  { name: "charts turn dark with the system while a page is open", body: async ({ open }) => {
+    const tab = await open({});
+    await tab.go("/");
+    // Pixels of the first line's colour, as the style sheet has it at this moment.
+    const pixels = () => tab.part("charts").locator("figure").first().evaluate((figure) => {
+      const canvas = figure.querySelector("canvas");
+      if (!canvas) return 0;
+      const wanted = getComputedStyle(figure.querySelector(".swatch")).backgroundColor.match(/\d+/g).map(Number);
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      let found = 0;
+      for (let i = 0; i < data.length; i += 4) found += data[i + 3] > 200 && wanted.every((part, at) => Math.abs(data[i + at] - part) < 8);
+      return found;
+    });
+    await until("the line is drawn", pixels, 10);
+    await tab.page.emulateMedia({ colorScheme: "dark" });
+    await until("the line is drawn in the colour of the dark", pixels, 5);
+    await tab.page.emulateMedia({ colorScheme: "light" });
+    await until("and in that of the light again", pixels, 5);
+  } },
   { name: "logs follow a run while it goes on", body: async ({ open, ground }) => {
     await ground.quiet();
     const release = await ground.hold();

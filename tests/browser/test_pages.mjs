@@ -3,7 +3,7 @@
 // Assumes a filled lake. Promises that one page's mistake does not hide another's: each test looks at all pages and lists what it found.
 
 import { NARROW, WIDE } from "./browser.mjs";
-import { Wrong, must, same, until } from "./ground.mjs";
+import { STREAM, Wrong, must, same, until } from "./ground.mjs";
 import { NAV, pages } from "./pages.mjs";
 
 const LIMIT = 100 * 1024;
@@ -127,6 +127,48 @@ export const tests = [
       const { over, beyond } = await stretches(tab);
       must(over <= 0, `${over} pixels too wide: ${beyond.join(", ")}`);
     }) },
+  { name: "on a telephone the lists show states and buttons within the screen, each with what it is", body: async ({ open }) => {
+    const tab = await open({ viewport: NARROW });
+    for (const [path, part, what] of [
+      ["/jobs", "jobs", ".state"], ["/jobs", "jobs", 'form[action$="/run"] button'], ["/runs", "runs", ".state"], ["/activity", "actions", ".state"],
+      [`/streams/${STREAM}`, "partitions", ".state"],
+    ]) {
+      await tab.go(path);
+      const shown = tab.part(part).locator(`tbody tr ${what}`).first();
+      const box = await shown.boundingBox();
+      must(box && box.x >= 0 && box.x + box.width <= NARROW.width, `${path}: ${what} is at ${JSON.stringify(box)}`);
+      const label = await shown.evaluate((e) => getComputedStyle(e.closest("td"), "::before").content);
+      must(/"(State|Actions|Outcome)"/.test(label), `${path}: ${what} is called ${label}`);
+    }
+  } },
+  { name: "what the overview draws lies within its cards on every width", body: async ({ open }) => {
+    const tab = await open({});
+    await tab.go("/");
+    for (const width of [360, 600, 861, 1024, 1180, 1280, 1359, 1366, 1440, 1920]) {
+      await tab.page.setViewportSize({ width, height: 900 });
+      const beyond = await tab.part("flow").evaluate((flow) => [...flow.querySelectorAll(".card *")].filter((e) =>
+        e.getBoundingClientRect().right > e.closest(".card").getBoundingClientRect().right || (e.matches(".node") && e.scrollWidth > e.clientWidth))
+        .map((e) => `${e.className} ${e.textContent.slice(0, 20)}`));
+      must(!beyond.length, `${width} pixels: ${beyond.slice(0, 3).join(", ")}`);
+    }
+  } },
+  { name: "a value of a table is one line, whole to those who select it", body: async ({ open }) => {
+    for (const viewport of [WIDE, NARROW]) {
+      const tab = await open({ viewport });
+      await tab.go(`/tables/bronze.${STREAM}?rows=on`);
+      const cells = await tab.part("preview").locator("td .cell").evaluateAll((all) =>
+        all.map((e) => ({ text: e.textContent, high: e.getBoundingClientRect().height / parseFloat(getComputedStyle(e).lineHeight) })));
+      must(cells.some(({ text }) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text)), "no cell is a UUID");
+      const high = cells.find(({ high }) => high > 1.5);
+      must(!high, `${viewport.width} pixels: ${high?.text} takes ${high?.high} lines`);
+    }
+  } },
+  { name: "without JavaScript nothing says that a page is live", body: async ({ open }) => {
+    const tab = await open({ js: false });
+    await tab.go("/");
+    must(!(await tab.page.locator("#live").isVisible()), "#live shows, and nothing keeps it true");
+    must((await tab.page.locator(".tools").innerText()).includes("Reload"), "nothing says how to see news");
+  } },
   barriers("in light, on a wide screen", { viewport: WIDE }),
   barriers("in dark, on a narrow screen", { viewport: NARROW, scheme: "dark" }),
   { name: "a page that is not there says so, with a way back, and so does a run, a job, a table and a stream", body: async ({ open }) => {

@@ -40,7 +40,7 @@ pub(super) fn document(operations: &[Operation]) -> Value {
         "info": {
             "title": "Tributary",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What the console shows and does. Every call names the command that does the same.",
+            "description": "What the console shows and does. Every call names the command that shows or does the same; what that prints as JSON may be laid out in another way.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": ROOT }],

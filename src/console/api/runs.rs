@@ -8,7 +8,7 @@ use tributary_actors::serving::history::{self, LogLine, Run, RunState};
 use super::super::asked::Asked;
 use super::super::doing;
 use super::super::failure::{Failure, without_nul};
-use super::operation::{Nothing, Operation, get, post};
+use super::operation::{Nothing, Operation, get, post, within};
 use crate::acts::Via;
 use crate::acts::runs::{Cancelled, Retried};
 use crate::inspect::lines::{self, Level, Wanted};
@@ -39,7 +39,8 @@ struct WhichRuns {
     job: Option<String>,
     /// In this state alone: queued, running, succeeded, failed, cancelled or skipped.
     state: Option<String>,
-    /// At most so many; 20 where nothing is said, 500 at most.
+    /// At most so many; 20 where nothing is said.
+    #[schemars(range(min = 1, max = 500))]
     limit: Option<u32>,
     /// Older than this one.
     before: Option<i64>,
@@ -54,7 +55,7 @@ async fn list(asked: Asked, which: WhichRuns) -> Result<Vec<Run>> {
     let states = which.state.as_deref().map(parse).transpose()?.into_iter().collect();
     // A job whose file is gone has runs all the same.
     let job = which.job.map(|name| asked.shared.job(&name).map_or(name, |job| job.name));
-    let limit = which.limit.unwrap_or(20).clamp(1, MOST_RUNS);
+    let limit = within(which.limit, 20, MOST_RUNS)?;
     let which = history::Which { job, states, before: which.before, limit };
     asked.shared.ask(|connection| Box::pin(async move { Ok(history::runs(connection, &which).await?) })).await
 }
@@ -79,7 +80,8 @@ struct WhichLines {
     q: Option<String>,
     /// After the line of this number; a follower gives the last one that it has seen.
     after: Option<i64>,
-    /// At most so many; 1,000 where nothing is said, 10,000 at most.
+    /// At most so many; 1,000 where nothing is said.
+    #[schemars(range(min = 1, max = 10000))]
     limit: Option<u32>,
 }
 
@@ -88,7 +90,7 @@ async fn logs(asked: Asked, which: WhichLines) -> Result<Vec<LogLine>> {
     without_nul(which.task.as_deref())?;
     without_nul(which.q.as_deref())?;
     let wanted = Wanted { task: which.task, attempt: which.attempt, level: which.level, words: which.q };
-    let (after, limit) = (which.after.unwrap_or(0), which.limit.unwrap_or(1_000).clamp(1, MOST_LINES));
+    let (after, limit) = (which.after.unwrap_or(0), within(which.limit, 1_000, MOST_LINES)?);
     let found = asked.shared.ask(move |connection| {
         Box::pin(async move {
             let there = history::run(connection, id).await?.is_some();

@@ -11,7 +11,8 @@
     for (const time of $$("time[datetime]", root)) {
       const seconds = Math.floor((Date.now() - Date.parse(time.dateTime)) / 1000);
       if (Number.isNaN(seconds)) continue;
-      const text = seconds >= 0 ? `${coarse(seconds)} ago` : `in ${coarse(-seconds)}`;
+      // What is due begins at any moment; it did not happen some seconds ago.
+      const text = seconds < 0 ? `in ${coarse(-seconds)}` : "due" in time.dataset ? "now" : `${coarse(seconds)} ago`;
       if (time.textContent !== text) time.textContent = text;
     }
   }
@@ -65,40 +66,65 @@
   }
   const clock = (t, seconds) => new Date(t * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: seconds ? "2-digit" : undefined, hourCycle: "h23" });
   const short = (v) => v == null ? "–" : Math.abs(v) >= 1e6 ? `${(v / 1e6).toFixed(1)} M` : Math.abs(v) >= 1e4 ? `${(v / 1e3).toFixed(1)} k` : Number.isInteger(v) ? v.toLocaleString("en") : v.toFixed(1);
+  const FEW = 3;
   function draw(figure) {
     if (typeof uPlot === "undefined") return;
-    const { x, series } = JSON.parse(figure.dataset.chart);
-    const data = [x, ...series.map((line) => line.values)];
+    const { x, series, from, to, open } = JSON.parse(figure.dataset.chart);
+    // What goes on is no part of the line: it has a line of its own, dashed, from the last that is over.
+    const over = x.length - (open ? 1 : 0);
+    const only = (is) => series.map((line) => line.values.map((value, at) => is(at) ? value : null));
+    const data = [x, ...only((at) => at < over), ...(open ? only((at) => at >= over - 1) : [])];
     const names = series.map((line) => line.name).join("\n");
     const known = charts.get(figure);
-    if (known && known.names === names) {
-      known.plot.setData(data);
-    } else {
-      if (known) known.plot.destroy();
-      const box = $(".plot", figure) || figure.insertBefore(Object.assign(document.createElement("div"), { className: "plot" }), figure.firstChild);
-      const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
-      const plot = new uPlot({
-        width: box.clientWidth || 300, height: 180, cursor: { points: { size: 6 } }, legend: { show: false },
-        scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
-        axes: [{ ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((t) => clock(t, step < 60)) },
-          { ...axis, size: 52, values: (_, ticks) => ticks.map(short) }],
-        series: [{}, ...series.map((line, at) => ({ label: line.name, stroke: colour(`--series-${at % 8 + 1}`), width: 2, points: { show: false } }))],
-        hooks: { setCursor: [(u) => legend(figure, u)] },
-      }, data, box);
-      charts.set(figure, { plot, names });
-      figure.classList.add("drawn");
-    }
-    legend(figure, charts.get(figure).plot);
+    if (known?.names !== names) known?.plot.destroy();
+    const shown = { names, over, plot: known?.names === names ? known.plot : plot(figure, data, series, from != null) };
+    charts.set(figure, shown);
+    figure.classList.add("drawn");
+    shown.plot.setData(data);
+    // As wide as the page says, not as there are values: one that has begun just now is as wide as any other.
+    if (from != null) shown.plot.setScale("x", { min: from, max: to });
+    legend(figure, shown);
   }
-  function legend(figure, plot) {
-    const last = plot.data[0].length - 1;
-    const at = plot.cursor.idx ?? last;
-    $$("figcaption b", figure).forEach((value, line) => { value.textContent = short(plot.data[line + 1]?.[at]); });
+  function plot(figure, data, series, fixed) {
+    const box = $(".plot", figure) || figure.insertBefore(Object.assign(document.createElement("div"), { className: "plot" }), figure.firstChild);
+    const axis = { stroke: colour("--faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+    const few = (u, line) => u.data[line].filter((value) => value != null).length < FEW;
+    const strokes = series.map((_, at) => colour(`--series-${at % 8 + 1}`));
+    return new uPlot({
+      width: box.clientWidth || 300, height: 180, legend: { show: false },
+      // What moves by itself cannot be held at a part.
+      cursor: { points: { size: 6 }, drag: fixed ? { x: false, y: false } : {} },
+      scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
+      axes: [{ ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((t) => clock(t, step < 60)) },
+        { ...axis, size: 52, values: (_, ticks) => ticks.map(short) }],
+      series: [{}, ...strokes.map((stroke) => ({ stroke, width: 2, points: { show: few, size: 6, fill: stroke } })),
+        ...(data.length > series.length + 1 ? strokes : []).map((stroke) => ({
+          stroke, width: 2, dash: [4, 4], points: { show: true, size: 8, width: 2, fill: colour("--card"), filter: (u) => [u.data[0].length - 1] },
+        }))],
+      hooks: { setCursor: [() => charts.has(figure) && legend(figure, charts.get(figure))] },
+    }, data, box);
+  }
+  // What a person points at, or the newest that is over.
+  function legend(figure, { plot, over }) {
+    const at = plot.cursor.idx ?? Math.max(over - 1, 0);
+    const values = $$("figcaption b", figure);
+    values.forEach((value, line) => { value.textContent = short(plot.data[line + 1]?.[at] ?? plot.data[line + 1 + values.length]?.[at]); });
   }
   const drawAll = () => $$("figure[data-chart]").forEach(draw);
+  function redrawAll() {
+    for (const { plot } of charts.values()) plot.destroy();
+    charts.clear();
+    $$("figure[data-chart] .plot").forEach((box) => box.remove());
+    drawAll();
+  }
+  // Colours are drawn as they are at that moment.
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawAll);
+  function forget() {
+    for (const [figure, { plot }] of charts) if (!figure.isConnected) { plot.destroy(); charts.delete(figure); }
+  }
   new ResizeObserver(() => {
+    forget();
     for (const [figure, { plot }] of charts) {
-      if (!figure.isConnected) { plot.destroy(); charts.delete(figure); continue; }
       const width = $(".plot", figure).clientWidth;
       if (width && width !== plot.width) plot.setSize({ width, height: 180 });
     }
@@ -115,7 +141,12 @@
     for (const { name } of [...from.attributes]) {
       if (!to.hasAttribute(name) && name !== "open" && !drawn(name)) from.removeAttribute(name);
     }
-    if (from.dataset?.chart) { draw(from); return; }
+    if (from.dataset?.chart) {
+      // The plot is the script's own, the rest is the page's: names that stay while the values change say something wrong.
+      for (const part of ["svg", "figcaption"]) morph($(`:scope > ${part}`, from), $(`:scope > ${part}`, to));
+      draw(from);
+      return;
+    }
     const [has, wants] = [[...from.childNodes], [...to.childNodes]];
     wants.forEach((child, at) => has[at] ? morph(has[at], child) : from.append(child.cloneNode(true)));
     has.slice(wants.length).forEach((child) => child.remove());
@@ -133,7 +164,8 @@
       sayAll(wanted);
       morph(section, wanted);
       sayAll(section);
-      $$("figure[data-chart]", section).forEach(draw);
+      forget();
+      $$("figure[data-chart]", section).forEach((figure) => { if (!charts.has(figure)) draw(figure); });
       const now = $("[data-tail]", section);
       if (now && follows) now.scrollTop = now.scrollHeight;
     }
@@ -143,10 +175,11 @@
   const words = { live: "Live", waiting: "Reconnecting", off: "Paused" };
   function show(state) {
     if (!live) return;
+    live.hidden = false;
     live.dataset.state = state;
     $(".word", live).textContent = words[state];
   }
-  let source = null, since = null, wait = 1000;
+  let source = null, since = null, wait = 1000, again = 0;
   function connect() {
     source = new EventSource(document.body.dataset.stream);
     source.onopen = () => { wait = 1000; since = null; lost.hidden = true; show("live"); };
@@ -161,9 +194,22 @@
       $(".since", lost).textContent = ` since ${since.toLocaleTimeString()}`;
       lost.hidden = false;
       show("waiting");
-      setTimeout(connect, wait);
+      again = setTimeout(connect, wait);
       wait = Math.min(wait * 1.5, 5000);
     };
+  }
+  // A page that nobody sees holds no connection: a browser has six of them for all its tabs, and the seventh tab would never load.
+  function leave() {
+    source?.close();
+    source = null;
+    clearTimeout(again);
+  }
+  function watch() {
+    if (!document.body.dataset.stream) return;
+    if (document.visibilityState === "hidden") {
+      leave();
+      show("off");
+    } else if (!source) connect();
   }
 
   // --- keys ------------------------------------------------------------------------------------------------------------------------
@@ -217,10 +263,7 @@
     const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     document.documentElement.dataset.theme = dark ? "light" : "dark";
     try { localStorage.setItem("theme", document.documentElement.dataset.theme); } catch { /* nothing may be kept: it lasts as long as the page */ }
-    for (const { plot } of charts.values()) plot.destroy();
-    charts.clear();
-    $$("figure[data-chart] .plot").forEach((box) => box.remove());
-    drawAll();
+    redrawAll();
   }
 
   // --- copying ---------------------------------------------------------------------------------------------------------------------
@@ -247,7 +290,10 @@
     setInterval(ages, 1000);
     const tail = $("[data-tail]");
     if (tail) tail.scrollTop = tail.scrollHeight;
-    if (document.body.dataset.stream) connect();
-    addEventListener("pagehide", () => source?.close());
+    watch();
+    document.addEventListener("visibilitychange", watch);
+    addEventListener("pagehide", leave);
+    // Back from the browser's memory.
+    addEventListener("pageshow", (event) => event.persisted && watch());
   });
 })();

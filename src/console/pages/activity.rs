@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use tributary_actors::serving::actions::{self, Action, Outcome, Which};
 
 use super::super::asked::Asked;
-use super::super::parts::{ago, empty, state, table};
+use super::super::parts::{ago, cards, empty, state};
 use super::super::shell::Page;
 use crate::inspect::actions::with;
 
@@ -47,7 +47,7 @@ fn shown(all: &[Action]) -> Markup {
         })
         .collect();
     html! {
-        (table("What people did", &["When", "Who", "What", "How", "Outcome", "What came of it"], &[], &rows))
+        (cards("What people did", &["When", "Who", "What", "How", "Outcome", "What came of it"], &[], &rows))
         @if all.len() >= ROWS as usize {
             @if let Some(last) = all.last() { p { a href={ "/activity?before=" (last.id) } { "Older" } } }
         }

@@ -8,7 +8,7 @@ use tributary_core::job::{Job, Schedule};
 use super::super::asked::Asked;
 use super::super::doing::only_shows;
 use super::super::parts::grid::squares;
-use super::super::parts::{ago, ago_or, button, call, empty, lines, state, table, text};
+use super::super::parts::{ago_or, button, call, cards, due, empty, lines, state, text};
 use super::super::shell::Page;
 use crate::inspect::jobs::{self, Course, Past};
 use crate::words;
@@ -41,7 +41,7 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
 fn rows(jobs: &[Job], courses: Vec<Course>, only_shows: bool, now: DateTime<Utc>) -> Markup {
     let mut courses = courses.into_iter();
     let rows: Vec<Vec<Markup>> = jobs.iter().map(|job| row(job, courses.next().as_ref(), only_shows, now)).collect();
-    table("Jobs", &["Job", "State", "Schedule", "Next run", "Last success", "Last runs", "Takes", "Actions"], &[6], &rows)
+    cards("Jobs", &["Job", "State", "Schedule", "Next run", "Last success", "Last runs", "Takes", "Actions"], &[6], &rows)
 }
 
 fn row(job: &Job, course: Option<&Course>, only_shows: bool, now: DateTime<Utc>) -> Vec<Markup> {
@@ -86,7 +86,7 @@ pub(super) fn schedule(job: &Job) -> Markup {
 /// When it begins by itself next.
 pub(super) fn next(job: &Job, past: &Past, now: DateTime<Utc>) -> Markup {
     match past.next_due_at.filter(|due| *due > now && !past.paused && job.schedule != Schedule::Manual) {
-        Some(due) => ago(due, now),
+        Some(time) => due(time, now),
         None => html! { span.faint { (jobs::next(job, past, now)) } },
     }
 }
@@ -119,6 +119,17 @@ mod tests {
         }
         let html = rows(&[job], vec![course], true, now).into_string();
         assert!(!html.contains("<form"), "a console that only shows has no buttons: {html}");
+    }
+
+    #[test]
+    fn a_run_that_is_due_is_not_said_to_have_been() {
+        let (now, job) = (Utc::now(), Job::builtin().remove(0));
+        let past = Past { next_due_at: Some(now + chrono::TimeDelta::seconds(200)), ..Past::default() };
+        let html = next(&job, &past, now).into_string();
+        assert!(
+            html.starts_with("<time data-due ") && html.contains("in 3 min"),
+            "the browser says `now` when it is over: {html}"
+        );
     }
 
     #[test]

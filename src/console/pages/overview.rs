@@ -4,6 +4,7 @@
 
 mod flow;
 mod numbers;
+mod quiet;
 mod trouble;
 
 use anyhow::Result;
@@ -21,7 +22,7 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
     page.charts = true;
     let silent = |error: anyhow::Error| html! { div.card.problem { p { (format!("{error:#}")) } } };
     Ok(page
-        .live("banner", trouble::banner(&troubles))
+        .live("banner", trouble::banner(&troubles, &quiet::find(shared)))
         .live("flow", flows.unwrap_or_else(silent))
         .live("kpis", tiles.unwrap_or_else(|_| empty("No newest day", "PostgreSQL does not answer.", Some("tributary doctor"))))
         .live("charts", charts.unwrap_or_else(|_| empty("No minutes", "PostgreSQL does not answer.", Some("tributary doctor")))))

@@ -18,6 +18,9 @@ use crate::console::{encoded, shell_word};
 use crate::inspect::query::{Cut, Rows};
 use crate::words;
 
+/// Characters of a cell that are sure to show.
+const FITS: usize = 30;
+
 /// For newcomers: what it shows, and how it is asked.
 const EXAMPLES: [(&str, &str); 5] = [
     ("What tables there are", "SHOW TABLES"),
@@ -109,16 +112,21 @@ fn form(sql: &str, limit: usize) -> Markup {
     }
 }
 
+fn cell(text: Option<&str>) -> Markup {
+    match text {
+        None => html! { span.faint { "null" } },
+        // A plan has lines; anything else is one, and the whole of it shows when somebody points at it.
+        Some(text) if text.contains('\n') => html! { div.cell.lines { (text) } },
+        Some(text) => html! { span.cell title=[(text.chars().count() > FITS).then_some(text)] { (text) } },
+    }
+}
+
 /// Rows, and what is to be said of them. `limit` is what somebody asked for; without one nothing is said of it.
 pub(super) fn results(found: &Rows, limit: Option<usize>) -> Markup {
     let names: Vec<&str> = found.columns.iter().map(|column| column.name.as_str()).collect();
     let numbers: Vec<usize> =
         found.columns.iter().enumerate().filter(|(_, column)| column.is_number()).map(|(at, _)| at).collect();
-    let cell = |cell: &Option<String>| match cell {
-        Some(text) => html! { span.cell { (text) } },
-        None => html! { span.faint { "null" } },
-    };
-    let rows: Vec<Vec<Markup>> = found.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+    let rows: Vec<Vec<Markup>> = found.rows.iter().map(|row| row.iter().map(|text| cell(text.as_deref())).collect()).collect();
     let versions: Vec<String> = found.versions.iter().map(|(table, version)| format!("{table} {version}")).collect();
     html! {
         @if found.rows.is_empty() {
@@ -148,6 +156,14 @@ mod tests {
         let text = page.parts.iter().map(|part| part.html.0.clone()).collect::<String>();
         assert!(text.contains("&lt;/textarea&gt;&lt;script&gt;") && !text.contains("<script>"), "{text}");
         assert!(text.contains("action=\"/query\"") && text.contains(">Run query</button>"), "{text}");
+    }
+
+    #[test]
+    fn a_long_value_is_there_in_full_and_a_plan_keeps_its_lines() {
+        let (text, long) = (|text: &str| cell(Some(text)).into_string(), "x".repeat(99));
+        assert_eq!(text(&long), format!("<span class=\"cell\" title=\"{long}\">{long}</span>"));
+        assert_eq!(text("a\nb"), "<div class=\"cell lines\">a\nb</div>");
+        assert_eq!(text("7"), "<span class=\"cell\">7</span>");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use url::form_urlencoded::Serializer;
 
 use super::super::asked::Asked;
 use super::super::failure::without_nul;
-use super::super::parts::{ago, call, empty, state, table, text};
+use super::super::parts::{ago, call, cards, empty, state, text};
 use super::super::shell::Page;
 use crate::inspect::runs::params;
 use crate::words;
@@ -77,7 +77,7 @@ fn body(runs: &[Run], job: Option<&str>, in_state: Option<RunState>, before: Opt
     }
     let rows: Vec<Vec<Markup>> = runs.iter().map(|run| row(run, now)).collect();
     html! {
-        (table("Runs", &["Run", "Job", "State", "Asked for by", "Began", "Took", "Says"], &[5], &rows))
+        (cards("Runs", &["Run", "Job", "State", "Asked for by", "Began", "Took", "Says"], &[5], &rows))
         div.toolbar {
             @if before.is_some() { a.button href=(address(None)) { "Newest" } }
             @if runs.len() >= LIMIT as usize { a.button href=(address(runs.last().map(|run| run.id))) { "Older" } }

@@ -8,8 +8,8 @@ use tributary_core::stream::{Measure, Stream};
 use super::super::asked::Asked;
 use super::super::failure::Failure;
 use super::super::flow::Rates;
-use super::super::parts::chart::{Chart, Line, chart};
-use super::super::parts::{empty, facts, state, table, text};
+use super::super::parts::chart::{Chart, Line, Span, live};
+use super::super::parts::{cards, empty, facts, state, table, text};
 use super::super::shell::Page;
 use crate::words;
 
@@ -25,8 +25,13 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
     let tables = shared.tables().await.unwrap_or_default().seen;
     let names: Vec<String> = tables.iter().map(|seen| seen.name.clone()).collect();
     let leads = leads(stream, &names, shared.refused(&stream.name));
+    let course = shared.flow.of(&stream.name);
+    let moving = match shared.flow.now(&stream.name) {
+        Some(rates) if [rates.kafka, rates.bronze, rates.serving].iter().all(|rate| *rate == 0.0) => "idle",
+        _ => "flowing",
+    };
     let (how, partitions) = match &board {
-        Some(board) => (now(board), partitions(board)),
+        Some(board) => (now(board, moving), partitions(board, moving)),
         None => {
             let what =
                 "Another process reads this stream, or none does: this one was started without the roles bronze and serving.";
@@ -36,7 +41,7 @@ pub(crate) async fn page(asked: Asked) -> Result<Page> {
     Ok(page
         .live("state", how)
         .live("leads", leads)
-        .live("rates", rates(&shared.flow.of(&stream.name)))
+        .live("rates", rates(&course))
         .live("partitions", partitions)
         .fixed("declared", declared(stream)))
 }
@@ -54,9 +59,9 @@ fn leads(stream: &Stream, tables: &[String], refused: u64) -> Markup {
     }
 }
 
-fn now(board: &StreamState) -> Markup {
+fn now(board: &StreamState, moving: &'static str) -> Markup {
     let word = match board.is_ready() {
-        true => "flowing",
+        true => moving,
         false if board.generation == 0 || !board.blocked.is_empty() => "stopped",
         false => "behind",
     };
@@ -74,10 +79,12 @@ fn now(board: &StreamState) -> Markup {
     }
 }
 
+/// As long as looks are kept.
+const KEPT_SECONDS: i64 = 600;
+
 fn rates(course: &[Rates]) -> Markup {
-    if course.len() < 2 {
-        return html! {};
-    }
+    let Some(last) = course.last() else { return html! {} };
+    let to = last.at.timestamp();
     let line = |name: &str, of: fn(&Rates) -> f64| Line {
         name: name.to_owned(),
         values: course.iter().map(|rates| Some((of(rates) * 10.0).round() / 10.0)).collect(),
@@ -89,10 +96,10 @@ fn rates(course: &[Rates]) -> Markup {
         unit: "/s",
         stacked: false,
     };
-    html! { div.card { h2 { "Records per second" } (chart(&drawn)) } }
+    html! { div.card { h2 { "Records per second" } (live(&drawn, Span { from: to - KEPT_SECONDS, to, open: None })) } }
 }
 
-fn partitions(board: &StreamState) -> Markup {
+fn partitions(board: &StreamState, moving: &'static str) -> Markup {
     let known = |offset: Option<i64>| offset.map_or_else(|| "?".to_owned(), |offset| offset.to_string());
     let behind = |high: Option<i64>, next: Option<i64>| match (high, next) {
         (Some(high), Some(next)) => words::count(u64::try_from(high - next).unwrap_or(0)),
@@ -112,7 +119,7 @@ fn partitions(board: &StreamState) -> Markup {
                 text(behind(at.high, at.serving)),
                 match board.blocked.get(partition) {
                     Some(why) => html! { span.problem { (why) } },
-                    None => state("flowing"),
+                    None => state(moving),
                 },
             ]
         })
@@ -127,7 +134,7 @@ fn partitions(board: &StreamState) -> Markup {
     let header = ["Partition", "Oldest", "Next in Kafka", "Next in bronze", "Waiting", "Next in windows", "Waiting", "State"];
     html! {
         h2 { "Partitions" }
-        (table("Partitions", &header, &[0, 1, 2, 3, 4, 5, 6], &rows))
+        (cards("Partitions", &header, &[0, 1, 2, 3, 4, 5, 6], &rows))
         @for (partition, why) in &board.blocked {
             div.note {
                 p { "Partition " (partition) " waits for a person: " (why) }

@@ -31,35 +31,79 @@ pub(crate) struct Chart {
     pub(crate) stacked: bool,
 }
 
+/// What of time a chart shows, whatever there is of values: one that has begun just now is as wide as any other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Span {
+    /// Seconds since 1970 at the left edge.
+    pub(crate) from: i64,
+    /// At the right edge.
+    pub(crate) to: i64,
+    /// What the last time is called if it still goes on: its values are those so far, and are drawn as such.
+    pub(crate) open: Option<&'static str>,
+}
+
 /// Width and height of the drawing, before it is scaled.
 const WIDE: f64 = 600.0;
 const HIGH: f64 = 160.0;
 
+/// Fewer values than this are no line that anybody would see.
+const FEW: usize = 3;
+
 /// The chart, to be drawn again by the browser.
 pub(crate) fn chart(chart: &Chart) -> Markup {
+    figure(chart, None)
+}
+
+/// The same, of a span of time that goes on.
+pub(crate) fn live(chart: &Chart, span: Span) -> Markup {
+    figure(chart, Some(span))
+}
+
+fn figure(chart: &Chart, span: Option<Span>) -> Markup {
+    let open = span.and_then(|span| span.open);
     let data = json!({
         "x": chart.times,
         "series": chart.lines.iter().map(|line| json!({ "name": line.name, "values": line.values })).collect::<Vec<_>>(),
         "unit": chart.unit,
         "stacked": chart.stacked,
+        "from": span.map(|span| span.from),
+        "to": span.map(|span| span.to),
+        "open": open.is_some(),
     });
-    let newest = |line: &Line| line.values.iter().rev().flatten().next().copied().unwrap_or_default();
     html! {
         figure.chart data-chart=(data.to_string()) {
             svg viewBox={ "0 0 " (WIDE) " " (HIGH) } preserveAspectRatio="none" role="img" aria-label=(chart.name) {
-                (PreEscaped(drawn(chart)))
+                (PreEscaped(drawn(chart, span)))
             }
             figcaption {
                 @for (at, line) in chart.lines.iter().enumerate() {
-                    span.key { span.swatch data-series=(at % 8 + 1) {} (line.name) " " b { (number(newest(line))) } }
+                    span.key { span.swatch data-series=(at % 8 + 1) {} (line.name) " " b { (number(newest(line, over(chart, span)))) } }
+                }
+                @if let Some(open) = open {
+                    span.key.faint {
+                        svg.open viewBox="0 0 30 12" width="30" height="12" aria-hidden="true" { path d="M1 6h19" {} circle cx="24" cy="6" r="3.5" {} }
+                        (open)
+                    }
                 }
             }
         }
     }
 }
 
-fn drawn(chart: &Chart) -> String {
+/// How many of the times are over.
+fn over(chart: &Chart, span: Option<Span>) -> usize {
+    chart.times.len().saturating_sub(usize::from(span.is_some_and(|span| span.open.is_some())))
+}
+
+/// What a legend says: the newest value of what is over. Where nothing is, the one so far.
+fn newest(line: &Line, over: usize) -> f64 {
+    let (done, open) = line.values.split_at(over.min(line.values.len()));
+    done.iter().rev().chain(open).flatten().next().copied().unwrap_or_default()
+}
+
+fn drawn(chart: &Chart, span: Option<Span>) -> String {
     let (Some(first), Some(last)) = (chart.times.first(), chart.times.last()) else { return String::new() };
+    let (from, to) = span.map_or((*first, *last), |span| (span.from, span.to));
     let mut base = vec![0.0; chart.times.len()];
     let mut tops: Vec<Vec<Option<f64>>> = Vec::new();
     for line in &chart.lines {
@@ -73,24 +117,49 @@ fn drawn(chart: &Chart) -> String {
         tops.push(top.collect());
     }
     let most = tops.iter().flatten().flatten().fold(1e-9_f64, |most, value| most.max(*value));
-    let span = (last - first).max(1) as f64;
+    let wide = (to - from).max(1) as f64;
+    let place = |time: i64, value: f64| ((time - from) as f64 / wide * WIDE, HIGH - 4.0 - value / most * (HIGH - 12.0));
     let mut svg = String::new();
     for (at, top) in tops.iter().enumerate() {
-        let mut path = String::new();
-        let mut is_begun = false;
-        for (time, value) in chart.times.iter().zip(top) {
-            let Some(value) = value else {
-                is_begun = false;
-                continue;
-            };
-            let (x, y) = ((time - first) as f64 / span * WIDE, HIGH - 4.0 - value / most * (HIGH - 12.0));
-            // Writing to a String cannot fail.
-            let _ = write!(path, "{}{x:.1} {y:.1}", if is_begun { "L" } else { "M" });
-            is_begun = true;
+        let points: Vec<Option<(f64, f64)>> =
+            chart.times.iter().zip(top).map(|(time, value)| Some(place(*time, (*value)?))).collect();
+        let (done, open) = points.split_at(over(chart, span).min(points.len()));
+        let mut draw = |class: &str, path: String| {
+            if !path.is_empty() {
+                // Writing to a String cannot fail.
+                let _ = write!(svg, "<path class=\"{class}\" data-series=\"{}\" d=\"{path}\"/>", at % 8 + 1);
+            }
+        };
+        draw("line", path(done));
+        if done.iter().flatten().count() < FEW {
+            draw("dot", dots(done));
         }
-        let _ = write!(svg, "<path class=\"line\" data-series=\"{}\" d=\"{path}\"/>", at % 8 + 1);
+        if !open.is_empty() {
+            // From the last that is over to what there is so far.
+            draw("line sofar", path(points.get(done.len().saturating_sub(1)..).unwrap_or_default()));
+            draw("dot", dots(open));
+            draw("dot hole", dots(open));
+        }
     }
     svg
+}
+
+/// A line through the points, with gaps where there is none.
+fn path(points: &[Option<(f64, f64)>]) -> String {
+    let mut path = String::new();
+    let mut is_begun = false;
+    for point in points {
+        if let Some((x, y)) = point {
+            let _ = write!(path, "{}{x:.1} {y:.1}", if is_begun { "L" } else { "M" });
+        }
+        is_begun = point.is_some();
+    }
+    path
+}
+
+/// Each point by itself: a line of no length with round ends.
+fn dots(points: &[Option<(f64, f64)>]) -> String {
+    points.iter().flatten().map(|(x, y)| format!("M{x:.1} {y:.1}h0")).collect()
 }
 
 /// A small line without axes.
@@ -140,19 +209,43 @@ mod tests {
         }
     }
 
+    fn line(values: &[Option<f64>]) -> Line {
+        Line { name: "a".into(), values: values.to_vec() }
+    }
+
+    fn of(lines: Vec<Line>) -> Chart {
+        Chart { name: "x".into(), times: vec![0, 60, 120], lines, unit: "", stacked: false }
+    }
+
     #[test]
     fn a_gap_is_a_gap_and_what_is_stacked_is_on_top() {
-        let line = |values: &[Option<f64>]| Line { name: "a".into(), values: values.to_vec() };
-        let mut all = Chart {
-            name: "x".into(),
-            times: vec![0, 60, 120],
-            lines: vec![line(&[Some(1.0), None, Some(1.0)]), line(&[Some(1.0), Some(1.0), Some(1.0)])],
-            unit: "",
-            stacked: false,
-        };
-        assert_eq!(drawn(&all).matches('M').count(), 3, "{}", drawn(&all));
-        assert!(drawn(&all).contains("M0.0 8.0"), "both reach the top: {}", drawn(&all));
+        let mut all = of(vec![line(&[Some(1.0), None, Some(1.0)]), line(&[Some(1.0), Some(1.0), Some(1.0)])]);
+        let svg = drawn(&all, None);
+        assert_eq!(svg.matches('M').count(), 3 + 2, "three beginnings, and two points that are too few for a line: {svg}");
+        assert!(svg.contains("M0.0 8.0"), "both reach the top: {svg}");
         all.stacked = true;
-        assert!(drawn(&all).contains("M0.0 82.0") && drawn(&all).contains("M0.0 8.0"), "{}", drawn(&all));
+        let svg = drawn(&all, None);
+        assert!(svg.contains("M0.0 82.0") && svg.contains("M0.0 8.0"), "{svg}");
+    }
+
+    #[test]
+    fn what_goes_on_is_dashed_and_hollow_and_not_in_the_line() {
+        let all = of(vec![line(&[Some(4.0), Some(4.0), Some(1.0)])]);
+        let html = live(&all, Span { from: -120, to: 120, open: Some("this minute so far") }).into_string();
+        assert!(
+            html.contains("class=\"line\" data-series=\"1\" d=\"M300.0 8.0L450.0 8.0\""),
+            "half of the span has no value: {html}"
+        );
+        assert!(html.contains("class=\"line sofar\" data-series=\"1\" d=\"M450.0 8.0L600.0 119.0\""), "{html}");
+        assert!(html.contains("class=\"dot hole\"") && html.contains("this minute so far"), "{html}");
+        assert!(html.contains("<b>4</b>"), "the legend says what is over: {html}");
+    }
+
+    #[test]
+    fn a_chart_that_has_just_begun_shows_a_point() {
+        let all = Chart { times: vec![120], ..of(vec![line(&[Some(3.0)])]) };
+        let html = live(&all, Span { from: 0, to: 120, open: Some("so far") }).into_string();
+        assert!(html.contains("class=\"dot\" data-series=\"1\" d=\"M600.0 8.0h0\"") && html.contains("<b>3</b>"), "{html}");
+        assert!(chart(&all).into_string().contains("M0.0 8.0h0"));
     }
 }

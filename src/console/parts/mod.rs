@@ -25,6 +25,11 @@ pub(crate) fn ago_or(time: Option<DateTime<Utc>>, now: DateTime<Utc>, otherwise:
     time.map_or_else(|| html! { span.faint { (otherwise) } }, |time| ago(time, now))
 }
 
+/// When something begins: `in 3 min`, and `now` from then on, in the browser as well.
+pub(crate) fn due(time: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
+    html! { time data-due datetime=(words::rfc3339(time)) title={ (words::moment(time)) " UTC" } { (words::until(time, now)) } }
+}
+
 /// How something is, by its word, its shape and its colour.
 pub(crate) fn state(word: &str) -> Markup {
     html! { span.state data-state=(word) { (shape(word)) (word.replace('_', " ")) } }
@@ -53,14 +58,36 @@ pub(crate) fn shape(word: &str) -> Markup {
 
 /// A table that scrolls by itself where it is wider than the screen. `numbers` are the columns that are aligned to the right.
 pub(crate) fn table(name: &str, header: &[&str], numbers: &[usize], rows: &[Vec<Markup>]) -> Markup {
+    laid_out(name, header, numbers, rows, false)
+}
+
+/// The same for what people look for on a telephone: there each row is a card, and nothing is beyond the edge.
+pub(crate) fn cards(name: &str, header: &[&str], numbers: &[usize], rows: &[Vec<Markup>]) -> Markup {
+    laid_out(name, header, numbers, rows, true)
+}
+
+fn laid_out(name: &str, header: &[&str], numbers: &[usize], rows: &[Vec<Markup>], cards: bool) -> Markup {
     let class = |at: usize| numbers.contains(&at).then_some("number");
+    // What is laid out as a card is a table only to those who are told so.
+    let role = |role: &'static str| cards.then_some(role);
+    let label = |at: usize| header.get(at).filter(|_| cards);
     html! {
         div.scroll role="region" aria-label=(name) tabindex="0" {
-            table {
-                thead { tr { @for (at, words) in header.iter().enumerate() { th scope="col" class=[class(at)] { (words) } } } }
-                tbody {
+            table class=[cards.then_some("cards")] role=[role("table")] {
+                thead role=[role("rowgroup")] {
+                    tr role=[role("row")] {
+                        @for (at, words) in header.iter().enumerate() {
+                            th scope="col" role=[role("columnheader")] class=[class(at)] { (words) }
+                        }
+                    }
+                }
+                tbody role=[role("rowgroup")] {
                     @for row in rows {
-                        tr { @for (at, cell) in row.iter().enumerate() { td class=[class(at)] { (cell) } } }
+                        tr role=[role("row")] {
+                            @for (at, cell) in row.iter().enumerate() {
+                                td role=[role("cell")] class=[class(at)] data-label=[label(at)] { (cell) }
+                            }
+                        }
                     }
                 }
             }
@@ -107,4 +134,19 @@ pub(crate) fn code(name: &str, source: &str) -> Markup {
 /// Text with line breaks kept.
 pub(crate) fn lines(words: &str) -> Markup {
     html! { pre.words { (words.trim_end()) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_says_what_its_values_are_and_stays_a_table_to_those_who_hear_it() {
+        let rows = [vec![text("7"), text("failed")]];
+        let html = cards("Runs", &["Run", "State"], &[0], &rows).into_string();
+        assert!(html.contains("<table class=\"cards\" role=\"table\">"), "{html}");
+        assert!(html.contains("<td role=\"cell\" data-label=\"State\">failed</td>"), "{html}");
+        let html = table("Runs", &["Run", "State"], &[0], &rows).into_string();
+        assert!(html.contains("<table><thead><tr>") && html.contains("<td class=\"number\">7</td>"), "{html}");
+    }
 }

@@ -71,6 +71,7 @@ fn of_stream(
         let behind = board.map(|state| lag(state, of));
         let detached = board.is_some_and(|state| state.catching_up.contains(&leg) || !state.legs.contains(&leg));
         let stands = board.is_some_and(|state| state.generation == 0 || !state.blocked.is_empty());
+        let rests = rates.is_some_and(|r| r.kafka == 0.0) && rate_of == Some(0.0);
         let waits = behind.flatten().is_some_and(|lag| lag as f64 > ON_THE_WAY * rates.map_or(0.0, |r| r.kafka).max(100.0));
         let state = match board {
             None => "elsewhere",
@@ -78,6 +79,7 @@ fn of_stream(
             // Where it is nobody can say while its store is away.
             Some(_) if detached && behind.flatten().is_none() => "stopped",
             Some(_) if detached || waits => "behind",
+            Some(_) if rests => "idle",
             Some(_) => "flowing",
         };
         let lag = behind.flatten().map_or_else(|| "?".to_owned(), |lag| words::count(u64::try_from(lag).unwrap_or(0)));
@@ -103,7 +105,7 @@ fn of_stream(
     }
     let silver_lag = bronze.map(|bronze| behind::silver(stream, bronze, silver));
     let to_silver = match &silver_lag {
-        Some(lag) if lag.is_nothing() => Edge { state: "flowing", lines: vec![html! { "has everything" }] },
+        Some(lag) if lag.is_nothing() => Edge { state: "ok", lines: vec![html! { "has everything" }] },
         Some(lag) => {
             Edge { state: "waiting", lines: vec![html! { b { (words::count(lag.rows())) } " rows wait for the next run" }] }
         }
@@ -160,7 +162,7 @@ async fn of_gold(shared: &Shared, tables: &[Seen], published: Option<&[Published
     let to = |behind: u64, broken: usize, known: bool| match (behind, broken) {
         _ if !known => Edge { state: "stopped", lines: vec![html! { "not known" }] },
         (_, 1..) => Edge { state: "behind", lines: vec![html! { (words::plural(broken as u64, "broken model")) }] },
-        (0, 0) => Edge { state: "flowing", lines: vec![html! { "has everything" }] },
+        (0, 0) => Edge { state: "ok", lines: vec![html! { "has everything" }] },
         (behind, 0) => {
             let verb = if behind == 1 { " waits" } else { " wait" };
             Edge { state: "waiting", lines: vec![html! { b { (words::plural(behind, "table")) } (verb) " for the next run" }] }

@@ -14,7 +14,7 @@ use tributary_core::model::Planned;
 use tributary_core::stream::{Measure, Window};
 use tributary_core::table::DATE_COLUMN;
 
-use super::super::super::parts::chart::{Chart, Line, chart, number, spark};
+use super::super::super::parts::chart::{Chart, Line, Span, live, number, spark};
 use super::super::super::parts::empty;
 use super::super::super::shared::Shared;
 
@@ -22,8 +22,9 @@ use super::super::super::shared::Shared;
 const DAYS: i32 = 30;
 /// Rows of a list.
 const LIST: usize = 5;
-/// The last half hour is read.
+/// The last half hour is shown, or as many windows.
 const MINUTES: i64 = 30;
+const MINUTE_MS: i64 = 60_000;
 /// Lines of a chart; the others are added up.
 const LINES: usize = 6;
 
@@ -140,54 +141,85 @@ pub(super) async fn charts(shared: &Shared) -> Result<Markup> {
     let mut charts = Vec::new();
     for stream in &shared.made.streams {
         for (at, window) in stream.windows.iter().enumerate() {
-            let every = TimeDelta::milliseconds(window.every_ms);
-            // Windows of an hour are no line in half an hour.
-            let back = every.checked_mul(MINUTES as i32).unwrap_or(every).max(TimeDelta::minutes(MINUTES));
+            let shown = Shown::at(now.timestamp_millis(), window.every_ms);
+            let since = now - TimeDelta::milliseconds(now.timestamp_millis() - shown.first_ms);
             let of = std::sync::Arc::clone(stream);
             let asked = shared.ask(move |connection| {
                 Box::pin(async move {
                     let Some(window) = of.windows.get(at) else { return Ok(Numbers::new()) };
-                    Ok(shown::windows(connection, &of, window, now - back, now).await?)
+                    Ok(shown::windows(connection, &of, window, since, now).await?)
                 })
             });
-            let numbers = over(asked.await?, now.timestamp_millis() - window.every_ms);
-            if !numbers.is_empty() {
-                charts.push((window, chart(&over_time(window, &numbers))));
-            }
+            let numbers = asked.await?;
+            charts.push((window, (!numbers.is_empty()).then(|| live(&over_time(window, &numbers, shown), shown.span()))));
         }
     }
-    Ok(match charts.is_empty() {
+    Ok(match charts.iter().all(|(_, chart)| chart.is_none()) {
         true => empty(
-            "No minute yet",
+            "Nothing was counted in the last half hour",
             "Every window table becomes a chart here, a second or two after the first record is in Kafka.",
             Some("tributary up --roles generator --rate 50"),
         ),
         false => html! {
             h2 { "Live" }
-            div.charts { @for (window, chart) in &charts { div.card { h3 { (window.table.replace('_', " ")) } (chart) } } }
+            div.charts {
+                @for (window, chart) in &charts {
+                    div.card {
+                        h3 { (window.table.replace('_', " ")) }
+                        @if let Some(chart) = chart { (chart) } @else { p.faint { "Nothing was counted lately." } }
+                    }
+                }
+            }
         },
     })
 }
 
-/// Without what goes on: half a minute looks like a fall. Where nothing is over yet, what there is.
-fn over(numbers: Numbers, newest_ms: i64) -> Numbers {
-    match numbers.keys().any(|(start, _)| *start <= newest_ms) {
-        true => numbers.into_iter().filter(|((start, _), _)| *start <= newest_ms).collect(),
-        false => numbers,
+/// The windows of a table that are shown.
+#[derive(Clone, Copy)]
+struct Shown {
+    first_ms: i64,
+    /// The one that goes on: half a minute looks like a fall, so it is drawn as what it is so far.
+    open_ms: i64,
+    every_ms: i64,
+}
+
+impl Shown {
+    fn at(now_ms: i64, every_ms: i64) -> Self {
+        let every_ms = every_ms.max(1);
+        let open_ms = now_ms - now_ms.rem_euclid(every_ms);
+        // Windows of an hour are no line in half an hour.
+        let back = (MINUTES * MINUTE_MS / every_ms).max(MINUTES);
+        Self { first_ms: open_ms - back * every_ms, open_ms, every_ms }
+    }
+
+    fn span(self) -> Span {
+        let open = match self.every_ms {
+            MINUTE_MS => "this minute so far",
+            3_600_000 => "this hour so far",
+            _ => "so far",
+        };
+        Span { from: self.first_ms / 1000, to: self.open_ms / 1000, open: Some(open) }
+    }
+
+    /// Their starts, from the first that has anything to the one that goes on.
+    fn times(self, first_known: i64) -> Vec<i64> {
+        let first = first_known.max(self.first_ms);
+        (0..=(self.open_ms - first) / self.every_ms).rev().map(|n| self.open_ms - n * self.every_ms).collect()
     }
 }
 
-/// Lines by group, with zeros where nothing was counted: a minute without a purchase has none.
-fn over_time(window: &Window, numbers: &Numbers) -> Chart {
-    let times: BTreeSet<i64> = numbers.keys().map(|(start, _)| *start).collect();
-    let (first, last) = (times.first().copied().unwrap_or(0), times.last().copied().unwrap_or(0));
-    let times: Vec<i64> = (0..=(last - first) / window.every_ms.max(1)).map(|n| first + n * window.every_ms).collect();
+/// Lines by group, with zeros where nothing was counted: a minute without a purchase has none, and neither has one after the last event.
+/// They are in the order of their names, so that a line keeps its place and its colour when another one grows beyond it.
+fn over_time(window: &Window, numbers: &Numbers, shown: Shown) -> Chart {
+    let times = shown.times(numbers.keys().next().map_or(shown.open_ms, |(start, _)| *start));
     let mut groups: BTreeMap<&[String], f64> = BTreeMap::new();
     for ((_, group), number) in numbers {
         *groups.entry(group).or_default() += *number as f64;
     }
     let mut order: Vec<(&[String], f64)> = groups.into_iter().collect();
     order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+    let rest = order.split_off(LINES.min(order.len()));
+    order.sort_by_key(|(group, _)| *group);
     let of = |group: &[String]| {
         let at = |time: &i64| numbers.get(&(*time, group.to_vec())).map_or(0.0, |number| *number as f64);
         times.iter().map(at).collect::<Vec<f64>>()
@@ -196,18 +228,17 @@ fn over_time(window: &Window, numbers: &Numbers) -> Chart {
         Measure::Count { column } | Measure::Sum { column, .. } => column.clone(),
     };
     let name = |group: &[String]| if group.is_empty() { column.replace('_', " ") } else { group.join(" · ") };
-    let shown = order.iter().take(LINES).map(|(group, _)| (name(group), of(group)));
-    let mut lines: Vec<Line> =
-        shown.map(|(name, values)| Line { name, values: values.into_iter().map(Some).collect() }).collect();
-    if order.len() > LINES {
-        let mut rest = vec![0.0; times.len()];
-        for (group, _) in order.iter().skip(LINES) {
-            rest.iter_mut().zip(of(group)).for_each(|(sum, value)| *sum += value);
+    let line = |name: String, values: Vec<f64>| Line { name, values: values.into_iter().map(Some).collect() };
+    let mut lines: Vec<Line> = order.iter().map(|(group, _)| line(name(group), of(group))).collect();
+    if !rest.is_empty() {
+        let mut sums = vec![0.0; times.len()];
+        for (group, _) in &rest {
+            sums.iter_mut().zip(of(group)).for_each(|(sum, value)| *sum += value);
         }
-        lines.push(Line { name: format!("{} others", order.len() - LINES), values: rest.into_iter().map(Some).collect() });
+        lines.push(line(format!("{} others", rest.len()), sums));
     }
     Chart {
-        name: format!("{} of the last half hour", window.table.replace('_', " ")),
+        name: format!("{}, the newest windows", window.table.replace('_', " ")),
         times: times.iter().map(|ms| ms / 1000).collect(),
         lines,
         unit: "",
@@ -220,23 +251,39 @@ mod tests {
     use super::*;
     use tributary_core::stream::Stream;
 
-    #[test]
-    fn a_minute_that_goes_on_is_no_fall() {
-        let numbers: Numbers = [((0, vec![]), 600), ((60_000, vec![]), 20)].into();
-        assert_eq!(over(numbers.clone(), 59_999).len(), 1);
-        assert_eq!(over(numbers.clone(), 60_000).len(), 2);
-        assert_eq!(over(numbers, -1).len(), 2, "the first minute");
+    fn row(minute: i64, group: &str, number: i128) -> ((i64, Vec<String>), i128) {
+        ((minute * MINUTE_MS, vec![group.to_owned()]), number)
+    }
+
+    fn drawn(numbers: &Numbers, now_minute: i64) -> Chart {
+        over_time(&Stream::builtin().windows[0], numbers, Shown::at(now_minute * MINUTE_MS + 20_000, MINUTE_MS))
     }
 
     #[test]
-    fn a_minute_without_events_is_a_zero_and_the_largest_group_comes_first() {
-        let stream = Stream::builtin();
-        let row = |minute: i64, group: &str, number| ((minute * 60_000, vec![group.to_owned()]), number);
-        let numbers: Numbers = [row(0, "login", 1), row(2, "click", 9), row(0, "click", 3)].into();
-        let chart = over_time(&stream.windows[0], &numbers);
-        assert_eq!(chart.times, [0, 60, 120]);
-        assert_eq!(chart.lines.iter().map(|line| line.name.as_str()).collect::<Vec<_>>(), ["click", "login"]);
-        assert_eq!(chart.lines[0].values, [Some(3.0), Some(0.0), Some(9.0)]);
+    fn a_chart_goes_on_to_now_with_zeros_after_the_last_event() {
+        let chart = drawn(&[row(100, "click", 3), row(102, "click", 9)].into(), 105);
+        assert_eq!(chart.times, [6_000, 6_060, 6_120, 6_180, 6_240, 6_300]);
+        assert_eq!(chart.lines[0].values, [3.0, 0.0, 9.0, 0.0, 0.0, 0.0].map(Some));
+    }
+
+    #[test]
+    fn lines_keep_their_places_when_another_one_grows_beyond_them() {
+        let names = |numbers: &Numbers| drawn(numbers, 100).lines.into_iter().map(|line| line.name).collect::<Vec<_>>();
+        let before = names(&[row(99, "login", 9), row(99, "logout", 1)].into());
+        assert_eq!(before, names(&[row(99, "login", 9), row(99, "logout", 300)].into()));
+        let many: Numbers = (0..9).map(|n| row(99, &format!("g{n}"), 10 + n)).collect();
+        assert_eq!(names(&many), ["g3", "g4", "g5", "g6", "g7", "g8", "3 others"], "the largest, in the order of their names");
+    }
+
+    #[test]
+    fn half_an_hour_is_shown_or_as_many_windows() {
+        let shown = Shown::at(100 * MINUTE_MS + 20_000, MINUTE_MS);
+        assert_eq!((shown.first_ms, shown.open_ms), (70 * MINUTE_MS, 100 * MINUTE_MS));
+        assert_eq!(shown.span().open, Some("this minute so far"));
+        let of_hours = Shown::at(100 * MINUTE_MS, 60 * MINUTE_MS);
+        assert_eq!((of_hours.first_ms, of_hours.open_ms), (-29 * 60 * MINUTE_MS, 60 * MINUTE_MS));
+        assert_eq!(of_hours.span().open, Some("this hour so far"));
+        assert_eq!(Shown::at(0, 10_000).first_ms, -30 * MINUTE_MS, "windows of ten seconds");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tributary_core::stream::Stream;
 
 use super::super::super::parts::shape;
 use super::super::super::shared::Shared;
+use super::quiet::{Quiet, all_is_well};
 use crate::cli::declared;
 use crate::console::encoded;
 use crate::inspect::behind::{self, Published};
@@ -203,9 +204,9 @@ fn of_stream(state: &StreamState) -> Vec<Trouble> {
 }
 
 /// All of it, or that all is well.
-pub(super) fn banner(troubles: &[Trouble]) -> Markup {
+pub(super) fn banner(troubles: &[Trouble], quiet: &Quiet) -> Markup {
     if troubles.is_empty() {
-        return html! { div.banner data-state="ok" role="status" { (shape("ok")) p { "All is well: records flow into every store, and nothing waits for a person." } } };
+        return all_is_well(quiet);
     }
     html! {
         @for trouble in troubles {
@@ -231,6 +232,10 @@ mod tests {
 
     use super::*;
 
+    fn shown(troubles: &[Trouble]) -> String {
+        banner(troubles, &Quiet::default()).into_string()
+    }
+
     #[test]
     fn what_waits_for_a_person_says_which_partition_and_what_to_do() {
         let state = StreamState {
@@ -238,15 +243,15 @@ mod tests {
             blocked: [(3, "offsets 10 to 20 are lost".to_owned())].into(),
             ..StreamState::default()
         };
-        let said = banner(&of_stream(&state)).into_string();
+        let said = shown(&of_stream(&state));
         assert!(said.contains("orders, partition 3") && said.contains("offsets 10 to 20 are lost"), "{said}");
         assert!(said.contains("tributary topic") && said.contains("/streams/orders"), "{said}");
-        assert!(banner(&[]).into_string().contains("All is well"));
+        assert!(shown(&[]).contains("All is well"));
     }
     #[test]
     fn a_retry_is_no_help_before_somebody_has_mended_what_is_wrong() {
         let run = super::super::super::super::parts::grid::tests::run(8, RunState::Failed, 1, Utc::now());
-        let said = |by_person| banner(&[of_run(&Unmended { run: run.clone(), by_person })]).into_string();
+        let said = |by_person| shown(&[of_run(&Unmended { run: run.clone(), by_person })]);
         assert!(said(true).contains("Once it is mended: <code"), "{}", said(true));
         assert!(said(false).contains("What helps: <code") && said(false).contains("tributary runs retry 8"), "{}", said(false));
     }
@@ -255,7 +260,7 @@ mod tests {
     fn a_broken_model_says_which_numbers_stay_as_they_were() {
         let models =
             Models { broken: [("kpi_dau".to_owned(), "kpi_dau.sql, line 3: no\n |".to_owned())].into(), ..Models::default() };
-        let said = banner(&of_models(&models, &[])).into_string();
+        let said = shown(&of_models(&models, &[]));
         assert!(said.contains("the model kpi_dau is broken: kpi_dau.sql, line 3"), "{said}");
         let published = Published {
             table_name: "daily_active_users".into(),
@@ -267,7 +272,7 @@ mod tests {
             run_id: None,
             published_at: Utc::now(),
         };
-        let said = banner(&of_models(&models, &[published])).into_string();
+        let said = shown(&of_models(&models, &[published]));
         assert!(said.contains("broken, so gold.daily_active_users stays as it was: kpi_dau.sql"), "{said}");
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn head(seen: &Seen, may_act: bool, now: DateTime<Utc>) -> Markup {
         @for attempt in wrong(&seen.detail.tasks) {
             div.card.problem {
                 h2 { a href={ "#task-" (attempt.task) } { (attempt.task) } ", attempt " (attempt.attempt) ": " (attempt.state.as_str().replace('_', " ")) }
+                @if let Some(at) = attempt.retry_at.filter(|at| *at > now) { p.faint { "Its next attempt begins " (ago(at, now)) "." } }
                 (lines(attempt.error.as_deref().unwrap_or_default()))
             }
         }
