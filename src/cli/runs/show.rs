@@ -80,7 +80,9 @@ fn text(run: &Run, tasks: &[TaskAttempt], tests: &[ModelTest], now: DateTime<Utc
     text += &output::table(&["TASK", "ATTEMPT", "STATE", "TOOK", "ROWS IN", "ROWS OUT", "FROM", "TO"], rows);
     for task in tasks {
         let Some(error) = &task.error else { continue };
-        let _ = writeln!(text, "\n{}, attempt {}, {}:", task.task, task.attempt, task.state);
+        let again =
+            task.retry_at.filter(|at| *at > now).map_or_else(String::new, |at| format!(", again {}", words::until(at, now)));
+        let _ = writeln!(text, "\n{}, attempt {}, {}{again}:", task.task, task.attempt, task.state);
         error.lines().for_each(|line| _ = writeln!(text, "  {line}"));
     }
     text + &failed_tests(tests)
