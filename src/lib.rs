@@ -6,7 +6,6 @@
 //! - [`embedded`]: the broker and the PostgreSQL that start where none is configured.
 //! - [`engine`]: what computes over tables, as the coordinator calls it.
 //! - `audit`: the proof from the stores alone, behind `tributary audit`.
-//! - `allocator`: where the memory of all of it comes from.
 //! - `acts`: what a person may do to jobs and runs; each leaves a row that says who did it.
 //! - `doctor`: what is wrong here and what to do about it, behind `tributary doctor` and the console.
 //! - `inspect`: jobs, runs, tables, runs to come and the way of a number, read and never changed; `words`: how such things are said.
@@ -14,7 +13,6 @@
 //! Everything that waits is in `tributary-actors`, everything that computes over events in `tributary-core`.
 
 mod acts;
-mod allocator;
 mod audit;
 mod cli;
 mod console;

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Many short-lived buffers on many threads: measurably faster than the system's allocator, and it gives memory back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     tributary::main()
 }

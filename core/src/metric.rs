@@ -211,8 +211,6 @@ metrics! {
     /// When a table of schema gold was last found to have what its Delta table has.
     PUBLISHED = "tributary_published_timestamp_seconds", Gauge, Seconds, ["table"];
 
-    /// Memory that the allocator has of the system: what is in use, and what it keeps for later. `process_resident_memory_bytes` has all of the process.
-    ALLOCATED = "tributary_allocator_committed_bytes", Gauge, Bytes, [], reference;
     /// 1, with the program's version and the name of the process: setting `instance`.
     BUILD_INFO = "tributary_build_info", Gauge, Flag, ["version", "name"];
 }

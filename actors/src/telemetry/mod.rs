@@ -82,11 +82,6 @@ impl Metrics {
         self.handle.render()
     }
 
-    /// So many bytes does the allocator have of the system. Which allocator there is, only the program knows.
-    pub fn allocated(&self, bytes: u64) {
-        set(metric::ALLOCATED, &[], bytes as f64);
-    }
-
     /// Makes histograms small that nobody has looked at; call every few seconds.
     pub fn tidy(&self) {
         self.handle.run_upkeep();

@@ -25,8 +25,9 @@ Beside these there are `process_*` of the process itself, by the conventions of 
 files, start time.
 
 What you may look for and not find: a pool of connections to PostgreSQL, because each room has a connection of its own; the time of single
-statements, because whole transactions are timed; the time that an actor is blocked, because all wait at one door, the gate. An event that is
-late is counted like any other: windows take it whenever it comes.
+statements, because whole transactions are timed; the time that an actor is blocked, because all wait at one door, the gate; the allocator's
+own numbers, because it counts the gibibytes of addresses that it reserves, while `process_resident_memory_bytes` has what is used. An event
+that is late is counted like any other: windows take it whenever it comes.
 
 *Reference*: no dashboard and no alert needs it.
 ";

@@ -26,7 +26,6 @@ use tributary_core::traffic::Profile;
 
 use super::parts::Parts;
 use super::signals::Signals;
-use crate::allocator;
 use crate::cli::doctor;
 use crate::console;
 use crate::console::shared::Made;
@@ -92,7 +91,6 @@ pub(crate) fn run(
             loop {
                 ticks.tick().await;
                 metrics.tidy();
-                metrics.allocated(allocator::committed());
             }
         });
         let http = server.handle();
