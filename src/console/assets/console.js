@@ -95,7 +95,7 @@
       // What moves by itself cannot be held at a part.
       cursor: { points: { size: 6 }, drag: fixed ? { x: false, y: false } : {} },
       scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
-      axes: [{ ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((t) => clock(t, step < 60)) },
+      axes: [{ ...axis, space: 70, size: 30, values: (_, ticks, __, ___, step) => ticks.map((t) => clock(t, step < 60)) },
         { ...axis, size: 52, values: (_, ticks) => ticks.map(short) }],
       series: [{}, ...strokes.map((stroke) => ({ stroke, width: 2, points: { show: few, size: 6, fill: stroke } })),
         ...(data.length > series.length + 1 ? strokes : []).map((stroke) => ({

@@ -8,7 +8,7 @@ use super::super::asked::Asked;
 use super::super::failure::Failure;
 use super::super::letters::{Filter, replay};
 use super::super::parts::said::{call_for, call_with, command};
-use super::super::parts::{ago_or, empty, table};
+use super::super::parts::{ago_or, cards, empty, table};
 use super::super::routes::{Done, Said};
 use super::super::rows::{Counts, counts, samples};
 use super::super::shell::{Page, said_by};
@@ -112,7 +112,7 @@ fn counts_html(counted: &Counts, filter: &Filter, now: DateTime<Utc>) -> Markup 
     html! {
         div.card {
             h2 { (words::plural(total, "record")) }
-            (table("Dead letters", &header, &[3], &counted.iter().map(row).collect::<Vec<_>>()))
+            (cards("Dead letters", &header, &[3], &counted.iter().map(row).collect::<Vec<_>>()))
         }
     }
 }

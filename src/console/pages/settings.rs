@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use tributary_core::settings::layers::{Origin, Shown};
 
 use super::super::asked::Asked;
-use super::super::parts::{empty, table};
+use super::super::parts::{cards, empty};
 use super::super::shell::Page;
 
 pub(crate) async fn page(asked: Asked) -> Result<Page> {
@@ -49,5 +49,5 @@ fn rows(shown: &[&Shown]) -> Markup {
             ]
         })
         .collect();
-    table("Settings", &["Setting", "Value", "From", "What it is for"], &[], &rows)
+    cards("Settings", &["Setting", "Value", "From", "What it is for"], &[], &rows)
 }
