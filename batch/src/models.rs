@@ -116,7 +116,7 @@ pub fn read_folder(folder: &Path) -> Result<Vec<(String, String)>> {
 fn silver_tables(streams: &[Arc<Stream>]) -> BTreeMap<String, SchemaRef> {
     let tables = streams.iter().flat_map(|stream| {
         let (silver, conflicts) = crate::silver::silver_schemas(stream);
-        [(format!("silver.{}", stream.name), silver), (format!("silver.{}_conflicts", stream.name), conflicts)]
+        [(stream.silver_table(), silver), (stream.conflicts_table(), conflicts)]
     });
     tables.collect()
 }

@@ -58,6 +58,21 @@ impl Stream {
     pub fn field(&self, name: &str) -> Option<usize> {
         self.fields.iter().position(|f| f.name == name)
     }
+
+    /// Name of the table that its records land in.
+    pub fn bronze_table(&self) -> String {
+        format!("bronze.{}", self.name)
+    }
+
+    /// Name of the table that the batch layer makes of them.
+    pub fn silver_table(&self) -> String {
+        format!("silver.{}", self.name)
+    }
+
+    /// Name of the table of rows whose id was seen with another event time.
+    pub fn conflicts_table(&self) -> String {
+        format!("silver.{}_conflicts", self.name)
+    }
 }
 
 /// Reads several declarations, given as `(file, text)`, and checks that no two streams share a name, a topic or a window table.

@@ -58,29 +58,9 @@ enum Action {
         json: bool,
     },
     /// Its newest versions: what was done, when, to how much
-    History {
-        /// bronze.STREAM, silver.STREAM or gold.MODEL
-        #[arg(value_name = "TABLE")]
-        table: String,
-        /// At most so many
-        #[arg(long, value_name = "N", default_value_t = 20)]
-        limit: usize,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
+    History(Newest),
     /// Its data files, the newest first
-    Files {
-        /// bronze.STREAM, silver.STREAM or gold.MODEL
-        #[arg(value_name = "TABLE")]
-        table: String,
-        /// At most so many
-        #[arg(long, value_name = "N", default_value_t = 20)]
-        limit: usize,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Files(Newest),
     /// Some of its rows, of its newest days
     Preview {
         /// bronze.STREAM, silver.STREAM or gold.MODEL
@@ -98,14 +78,28 @@ enum Action {
     },
 }
 
+/// So many of what a table has, the newest first.
+#[derive(Debug, clap::Args)]
+struct Newest {
+    /// bronze.STREAM, silver.STREAM or gold.MODEL
+    #[arg(value_name = "TABLE")]
+    table: String,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
 pub(crate) fn run(args: &Args, session: &Session) -> Result<ExitCode> {
     let catalog = Catalog::of(&session.reachable())?;
     let runtime = desk::runtime()?;
     match &args.action {
         Action::List { all, json } => runtime.block_on(list(session, &catalog, *all, *json))?,
         Action::Describe { table, json } => runtime.block_on(describe::describe(session, &catalog, table, *json))?,
-        Action::Files { table, limit, json } => runtime.block_on(files(&catalog, table, *limit, *json))?,
-        Action::History { table, limit, json } => runtime.block_on(show_history(&catalog, table, *limit, *json))?,
+        Action::History(asked) => runtime.block_on(show_history(&catalog, asked))?,
+        Action::Files(asked) => runtime.block_on(files(&catalog, asked))?,
         Action::Preview { table, version, limit, output } => {
             let engine = desk::engine(session, None)?;
             return runtime.block_on(async {
@@ -155,16 +149,16 @@ fn row(table: &Listed, now: DateTime<Utc>) -> Vec<String> {
     ]
 }
 
-async fn show_history(catalog: &Catalog, table: &str, limit: usize, json: bool) -> Result<()> {
-    let name = catalog.resolve(table).await?;
-    let events = history(&catalog.store(&name)?, limit).await?;
-    if json {
+async fn show_history(catalog: &Catalog, asked: &Newest) -> Result<()> {
+    let name = catalog.resolve(&asked.table).await?;
+    let events = history(&catalog.store(&name)?, asked.limit).await?;
+    if asked.json {
         return output::print_json(&json!(events.into_iter().map(Version::from).collect::<Vec<_>>()));
     }
     let now = Utc::now();
     let header = ["VERSION", "WHEN", "OPERATION", "ROWS", "FILES", "BYTES", "BY"];
     output::print(&output::table(&header, events.iter().map(|event| event_row(event, now)).collect()))?;
-    if events.last().is_some_and(|event| event.version > 0) && events.len() < limit {
+    if events.last().is_some_and(|event| event.version > 0) && events.len() < asked.limit {
         eprintln!("older versions are no longer in the log");
     }
     Ok(())
@@ -194,10 +188,10 @@ fn event_row(event: &Event, now: DateTime<Utc>) -> Vec<String> {
     ]
 }
 
-async fn files(catalog: &Catalog, table: &str, limit: usize, json: bool) -> Result<()> {
-    let snapshot = catalog.open(&catalog.resolve(table).await?, None).await?;
-    let files = newest_files(&snapshot, limit);
-    if json {
+async fn files(catalog: &Catalog, asked: &Newest) -> Result<()> {
+    let snapshot = catalog.open(&catalog.resolve(&asked.table).await?, None).await?;
+    let files = newest_files(&snapshot, asked.limit);
+    if asked.json {
         return output::print_json(&files);
     }
     let (now, nothing) = (Utc::now(), || words::NOTHING.to_owned());

@@ -88,7 +88,7 @@ pub(crate) fn made_from(table: &str, models: Option<&Models>, streams: &[Arc<Str
     let stream = |bare: &str| streams.iter().find(|stream| stream.name == bare.strip_suffix("_conflicts").unwrap_or(bare));
     match table.split_once('.') {
         Some(("bronze", bare)) => stream(bare).map(|stream| format!("topic {}", stream.topic)).into_iter().collect(),
-        Some(("silver", bare)) => stream(bare).map(|stream| format!("bronze.{}", stream.name)).into_iter().collect(),
+        Some(("silver", bare)) => stream(bare).map(|stream| stream.bronze_table()).into_iter().collect(),
         _ => {
             let planned = models.iter().flat_map(|models| &models.planned).find(|planned| planned.model.table() == table);
             planned.map(|planned| planned.sources.clone()).unwrap_or_default()
@@ -99,8 +99,7 @@ pub(crate) fn made_from(table: &str, models: Option<&Models>, streams: &[Arc<Str
 /// What is made from a table.
 pub(crate) fn feeds(table: &str, models: Option<&Models>, streams: &[Arc<Stream>]) -> Vec<String> {
     let bare = table.strip_prefix("bronze.");
-    let silver =
-        streams.iter().filter(|stream| Some(stream.name.as_str()) == bare).map(|stream| format!("silver.{}", stream.name));
+    let silver = streams.iter().filter(|stream| Some(stream.name.as_str()) == bare).map(|stream| stream.silver_table());
     let readers = models.iter().flat_map(|models| &models.planned);
     let readers = readers.filter(|planned| planned.sources.iter().any(|source| source == table));
     silver.chain(readers.map(|planned| planned.model.table())).collect()

@@ -12,7 +12,7 @@ use super::catalog::Catalog;
 pub(crate) async fn misfits(catalog: &Catalog, streams: impl Iterator<Item = &Stream>) -> Vec<String> {
     let mut misfits = Vec::new();
     for stream in streams {
-        let Ok(Some(table)) = catalog.find(&format!("bronze.{}", stream.name)).await else { continue };
+        let Ok(Some(table)) = catalog.find(&stream.bronze_table()).await else { continue };
         if let Err(LakeError::Refused { problem, .. }) = lacks(&table, stream) {
             misfits.push(format!("stream {} does not fit its table bronze.{}: {problem}", stream.name, stream.name));
         }

@@ -89,7 +89,7 @@ impl Forecast<'_> {
     async fn look(&self) -> Result<Vec<Would>> {
         let mut would = Vec::new();
         for stream in self.streams {
-            let table = format!("bronze.{}", stream.name);
+            let table = stream.bronze_table();
             if let Some(bronze) = self.catalog.find(&table).await? {
                 let rows = bronze.files().values().filter_map(|file| file.rows).sum();
                 would.push(Would::Look { table, version: bronze.version(), rows });
@@ -104,7 +104,7 @@ impl Forecast<'_> {
     async fn silver(&self, changing: &mut BTreeMap<String, Lag>) -> Result<Vec<Would>> {
         let mut would = Vec::new();
         for stream in self.streams {
-            let (from, into) = (format!("bronze.{}", stream.name), format!("silver.{}", stream.name));
+            let (from, into) = (stream.bronze_table(), stream.silver_table());
             let Some(bronze) = self.catalog.find(&from).await? else {
                 would.push(Would::Nothing(format!("{from} is not there yet")));
                 continue;

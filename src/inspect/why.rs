@@ -192,7 +192,7 @@ impl Begin {
             return Err(NothingOfThatName(words));
         }
         let published = models().filter_map(|model| model.publish.as_ref().map(|table| format!("gold.{table}")));
-        let streams = question.streams.iter().flat_map(|s| [format!("silver.{}", s.name), format!("bronze.{}", s.name)]);
+        let streams = question.streams.iter().flat_map(|s| [s.silver_table(), s.bronze_table()]);
         let known: Vec<String> = published.chain(models().filter(|m| !m.hidden).map(Model::table)).chain(streams).collect();
         let meant = did_you_mean(written, known.iter().map(String::as_str));
         Err(NothingOfThatName(format!("nothing is called {written}; {meant}there are: {}", known.join(", "))))

@@ -12,7 +12,6 @@ use tributary_core::stream::Stream;
 
 use super::World;
 use super::leader::ReadJobs;
-use super::silver::{bronze_table, conflicts_table, silver_table};
 use crate::engine::EngineError;
 use crate::lake::LakeError;
 use crate::repair::drift::drift;
@@ -93,8 +92,11 @@ async fn show(
 /// Shows every table that a stream or a model declares, whether or not anything was done to it since this process began.
 async fn show_tables(world: &World, connection: &mut PgConnection) -> Result<(), GaugeError> {
     let models = world.engine.models(world.models_dir.clone(), &world.streams).await?;
-    let mut names: BTreeSet<String> =
-        world.streams.iter().flat_map(|stream| [bronze_table(stream), silver_table(stream), conflicts_table(stream)]).collect();
+    let mut names: BTreeSet<String> = world
+        .streams
+        .iter()
+        .flat_map(|stream| [stream.bronze_table(), stream.silver_table(), stream.conflicts_table()])
+        .collect();
     names.extend(models.planned.iter().map(|planned| planned.model.table()));
     names.extend(models.broken.keys().map(|model| format!("gold.{model}")));
     world.tables.show(&names).await?;
@@ -161,7 +163,7 @@ async fn show_drift(world: &World, stream: &Arc<Stream>) -> Result<(), GaugeErro
     }
     let at = Stores {
         stream: Arc::clone(stream),
-        table: world.tables.store(&bronze_table(stream))?,
+        table: world.tables.store(&stream.bronze_table())?,
         database_url: world.database_url.clone(),
     };
     let part = minutes(Utc::now().timestamp_millis());

@@ -5,7 +5,6 @@
 
 use tributary_core::job::Work;
 
-use super::silver::conflicts_table;
 use super::task::{Context, Report, TaskError, chain};
 use crate::lake::compaction::{self, Choice, Offsets};
 use crate::lake::offsets::{ingested, silver_app};
@@ -47,9 +46,9 @@ fn tables(context: &Context<'_>) -> Vec<Kept> {
     let streams = context.world.streams.iter().enumerate();
     let streams = streams.flat_map(|(at, stream)| {
         [
-            Kept { name: format!("bronze.{}", stream.name), stream: Some(at) },
-            Kept { name: format!("silver.{}", stream.name), stream: None },
-            Kept { name: conflicts_table(stream), stream: None },
+            Kept { name: stream.bronze_table(), stream: Some(at) },
+            Kept { name: stream.silver_table(), stream: None },
+            Kept { name: stream.conflicts_table(), stream: None },
         ]
     });
     let models = context.models.planned.iter().map(|p| p.model.name.clone()).chain(context.models.broken.keys().cloned());
@@ -117,8 +116,7 @@ async fn taken(context: &Context<'_>, at: usize) -> Result<Offsets, TaskError> {
     let mut offsets = Offsets::new();
     let Some(stream) = context.world.streams.get(at) else { return Ok(offsets) };
     let tables = &context.world.tables;
-    let (bronze, silver) =
-        (tables.head(&format!("bronze.{}", stream.name)).await?, tables.head(&format!("silver.{}", stream.name)).await?);
+    let (bronze, silver) = (tables.head(&stream.bronze_table()).await?, tables.head(&stream.silver_table()).await?);
     if let (Some(bronze), Some(silver)) = (bronze, silver) {
         for ((incarnation, partition), _) in ingested(bronze.txns(), &stream.topic) {
             let next = silver.txn(&silver_app(&stream.topic, incarnation, partition)).unwrap_or(0);

@@ -25,21 +25,6 @@ use crate::telemetry;
 /// Offsets of one slice: what is held in memory is bounded by a day, this bounds what a crash throws away.
 const SLICE_ROWS: i64 = 20_000_000;
 
-/// Name of the table that a stream lands in.
-pub(super) fn bronze_table(stream: &Stream) -> String {
-    format!("bronze.{}", stream.name)
-}
-
-/// Name of the table that the batch layer makes of it.
-pub(super) fn silver_table(stream: &Stream) -> String {
-    format!("silver.{}", stream.name)
-}
-
-/// Name of the table with rows whose id was seen with another event time.
-pub(super) fn conflicts_table(stream: &Stream) -> String {
-    format!("silver.{}_conflicts", stream.name)
-}
-
 fn conflicts_app(topic: &str, incarnation: i32, partition: i32) -> String {
     format!("conflicts/{topic}#{incarnation}/{partition}")
 }
@@ -48,7 +33,7 @@ fn conflicts_app(topic: &str, incarnation: i32, partition: i32) -> String {
 pub(super) async fn check_bronze(context: &Context<'_>) -> Result<Report, TaskError> {
     let mut report = Report::default();
     for stream in &context.world.streams {
-        let name = bronze_table(stream);
+        let name = stream.bronze_table();
         let Some(bronze) = context.world.tables.head(&name).await? else { continue };
         if !ingested(bronze.txns(), &stream.topic).is_empty() {
             context.log.info(format!(
@@ -70,8 +55,8 @@ pub(super) async fn check_bronze(context: &Context<'_>) -> Result<Report, TaskEr
 /// Whether bronze has anything that silver lacks.
 pub(super) async fn is_behind(world: &World) -> Result<bool, TaskError> {
     for stream in &world.streams {
-        let Some(bronze) = world.tables.head(&bronze_table(stream)).await? else { continue };
-        let behind = match world.tables.head(&silver_table(stream)).await? {
+        let Some(bronze) = world.tables.head(&stream.bronze_table()).await? else { continue };
+        let behind = match world.tables.head(&stream.silver_table()).await? {
             Some(silver) => {
                 let replayed = silver.txn(&silver_replay_app(&stream.topic)) < bronze.txn(&replay_app(&stream.topic));
                 replayed || !lag::of_silver(bronze.snapshot(), Some(silver.snapshot()), &stream.topic).is_empty()
@@ -100,7 +85,7 @@ pub(super) async fn run_all(context: &Context<'_>) -> Result<Report, TaskError> 
 /// Brings one silver table up to bronze.
 async fn run(context: &Context<'_>, stream: &Arc<Stream>) -> Result<Report, TaskError> {
     let tables = &context.world.tables;
-    let bronze_name = bronze_table(stream);
+    let bronze_name = stream.bronze_table();
     let mut report = Report::default();
     let Some(bronze) = tables.head(&bronze_name).await? else {
         context.log.info(format!("{bronze_name} is not there yet"));
@@ -108,7 +93,7 @@ async fn run(context: &Context<'_>, stream: &Arc<Stream>) -> Result<Report, Task
     };
     report.versions_in.insert(bronze_name, bronze.version());
     let (mut silver, mut conflicts) = open(context, stream).await?;
-    let silver_name = silver_table(stream);
+    let silver_name = stream.silver_table();
     replayed::take(context, stream, &bronze, &mut silver, &mut conflicts, &mut report).await?;
     let mut has_everything = true;
     loop {
@@ -153,11 +138,11 @@ async fn run(context: &Context<'_>, stream: &Arc<Stream>) -> Result<Report, Task
 async fn open(context: &Context<'_>, stream: &Stream) -> Result<(Head, Head), TaskError> {
     let (silver_schema, conflicts_schema) = context.world.engine.silver_schemas(stream);
     let tables = &context.world.tables;
-    let name = silver_table(stream);
+    let name = stream.silver_table();
     let words = format!("Valid events of {}, each once", stream.name);
     let silver = tables.ensure_columns(&name, &words, &silver_schema).await?;
     let words = format!("Rows of {name} whose id was seen with another event time");
-    let conflicts = tables.ensure_columns(&conflicts_table(stream), &words, &conflicts_schema).await?;
+    let conflicts = tables.ensure_columns(&stream.conflicts_table(), &words, &conflicts_schema).await?;
     Ok((silver, conflicts))
 }
 
@@ -165,8 +150,8 @@ async fn open(context: &Context<'_>, stream: &Stream) -> Result<(Head, Head), Ta
 async fn rebuild(context: &Context<'_>, stream: &Arc<Stream>, days: &BTreeSet<i32>) -> Result<Report, TaskError> {
     let tables = &context.world.tables;
     let mut report = Report::default();
-    let Some(bronze) = tables.head(&bronze_table(stream)).await? else { return Ok(report) };
-    report.versions_in.insert(bronze_table(stream), bronze.version());
+    let Some(bronze) = tables.head(&stream.bronze_table()).await? else { return Ok(report) };
+    report.versions_in.insert(stream.bronze_table(), bronze.version());
     let (mut silver, mut conflicts) = open(context, stream).await?;
     // What is made anew has what replays made valid: afterwards it would be taken twice.
     replayed::take(context, stream, &bronze, &mut silver, &mut conflicts, &mut report).await?;
@@ -203,7 +188,7 @@ async fn rebuild(context: &Context<'_>, stream: &Arc<Stream>, days: &BTreeSet<i3
         report.days.insert(*day);
         context.log.info(format!("{}: {} rows made anew from {} of bronze", date_text(*day), output.rows_kept, output.rows_read));
     }
-    report.versions_out.insert(silver_table(stream), silver.version());
+    report.versions_out.insert(stream.silver_table(), silver.version());
     Ok(report)
 }
 

@@ -83,7 +83,7 @@ impl DeltaWriter {
     pub fn new(config: Config, edges: Edges, pulse: Pulse) -> Self {
         let meter = LegMeter::new(&config.stream.name, Leg::Bronze);
         let stream_meter = StreamMeter::new(&config.stream.name);
-        let table_meter = TableMeter::new(&format!("bronze.{}", config.stream.name));
+        let table_meter = TableMeter::new(&config.stream.bronze_table());
         let encoder = Encoder::new(Arc::clone(&config.stream));
         let _tombstone = edges.reports.tombstone(NAME);
         Self {

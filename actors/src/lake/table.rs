@@ -115,7 +115,7 @@ async fn add_columns(snapshot: &Snapshot, stream: &Stream, new: Vec<StructField>
     let all = StructType::try_new(has.fields().cloned().chain(new)).map_err(|e| refuse(&e))?;
     let commit = Commit {
         based_on: Some(snapshot.version()),
-        moves: vec![Move::rewriter(&format!("bronze.{}", stream.name), |app| snapshot.txn(app))],
+        moves: vec![Move::rewriter(&stream.bronze_table(), |app| snapshot.txn(app))],
         metadata: Some(snapshot.metadata().clone().with_schema(&all).map_err(|e| refuse(&e))?),
         ..Commit::new("ADD COLUMNS", delta_log::Kind::Note)
     };

@@ -188,7 +188,7 @@ async fn commit(at: &Stores, table: &Bronze, slice: &Slice) -> Result<(), Repair
         adds: slice.adds.clone(),
         removes: slice.removes.clone(),
         based_on: Some(table.version),
-        moves: vec![Move::rewriter(&format!("bronze.{}", at.stream.name), |app| table.txn(app)), step],
+        moves: vec![Move::rewriter(&at.stream.bronze_table(), |app| table.txn(app)), step],
         ..Commit::new("REPLAY", Kind::Merge)
     };
     DeltaLog::open(at.table.clone()).await?.commit(&commit).await?;

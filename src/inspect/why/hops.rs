@@ -124,7 +124,7 @@ async fn gold(question: &Question<'_>, name: &str, model: &str) -> Hop {
 
 async fn silver(question: &Question<'_>, name: &str, stream: &Stream) -> Hop {
     let mut hop = Hop::new("silver", name);
-    let from = format!("bronze.{}", stream.name);
+    let from = stream.bronze_table();
     hop.from = vec![from.clone()];
     let found = async { anyhow::Ok((question.catalog.find(name).await?, question.catalog.find(&from).await?)) };
     let (silver, bronze) = match found.await {

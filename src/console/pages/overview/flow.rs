@@ -40,7 +40,7 @@ pub(super) async fn draw(shared: &Shared) -> Result<Markup> {
     let mut streams = Vec::new();
     for stream in &shared.made.streams {
         let board = shared.made.boards.iter().map(Board::read).find(|state| state.stream == stream.name);
-        let (bronze, silver) = (table(&format!("bronze.{}", stream.name)), table(&format!("silver.{}", stream.name)));
+        let (bronze, silver) = (table(&stream.bronze_table()), table(&stream.silver_table()));
         streams.push(of_stream(shared, stream, board.as_ref(), bronze, silver, now));
     }
     let gold = of_gold(shared, &tables, published.as_deref(), now).await?;
