@@ -1,8 +1,6 @@
 //! `tributary up` and `tributary broker` as processes: they come up on a bare folder, tell where they are, keep others out, and go
 //! down in order.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests; a panic is a red test")]
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -155,7 +153,7 @@ fn a_window_that_is_declared_later_has_what_the_others_have() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("streams/user_events.toml");
     fs::create_dir(folder.path().join("streams")).unwrap();
-    fs::write(&file, include_str!("../streams/user_events.toml")).unwrap();
+    fs::write(&file, include_str!("../../streams/user_events.toml")).unwrap();
     let (process, _) = up(folder.path(), &["--no-generator"]);
     let (code, _, err) = output(folder.path(), &["generate", "--count", "2000"]);
     assert_eq!(code, 0, "{err}");

@@ -2,11 +2,7 @@
 //!
 //! Over a real PostgreSQL and real Delta tables, without the process that runs jobs: where one is needed, the test leads by itself.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests; a panic is a red test")]
-
 mod lake;
-#[path = "../audit/postgres.rs"]
-mod postgres;
 
 mod activity;
 mod history;

@@ -2,8 +2,6 @@
 //!
 //! As root, the server runs as another user; then the last test runs all the others once more as that ordinary user.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests; a panic is a red test")]
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -216,7 +214,7 @@ fn helper_that_is_killed() {
 
 fn helper(folder: &Path) -> (Child, u32) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "helper_that_is_killed", "--nocapture"])
+        .args(["--exact", "embedded_postgres::helper_that_is_killed", "--nocapture"])
         .env("HELPER_FOLDER", folder)
         .stdout(Stdio::piped())
         .spawn()
@@ -270,7 +268,7 @@ fn everything_works_for_an_ordinary_user_too() {
         .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "env"])
         .arg(format!("TMPDIR={}", place.path().display()))
         .arg(&program)
-        .args(["--test-threads=2"])
+        .args(["embedded_postgres::", "--test-threads=2"])
         .current_dir("/")
         .output()
         .unwrap();

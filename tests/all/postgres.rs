@@ -26,7 +26,7 @@ pub(crate) struct Database {
 impl Database {
     pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("audit_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let maintenance = Database { url: format!("postgres://platform@127.0.0.1:{}/postgres", port()), runtime };
         maintenance.run(&format!("CREATE DATABASE {name}"));
@@ -53,7 +53,7 @@ fn start() -> u16 {
     let bin = binaries();
     let temp = std::env::temp_dir();
     sweep(&temp);
-    let data = temp.join(format!("tributary-audit-pg-{}", std::process::id()));
+    let data = temp.join(format!("tributary-tests-pg-{}", std::process::id()));
     std::fs::create_dir(&data).unwrap();
     let owner = owner();
     if let Some((uid, gid)) = owner {
@@ -124,7 +124,7 @@ fn owner() -> Option<(u32, u32)> {
 fn sweep(temp: &Path) {
     for entry in std::fs::read_dir(temp).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if let Some(pid) = name.strip_prefix("tributary-audit-pg-")
+        if let Some(pid) = name.strip_prefix("tributary-tests-pg-")
             && !Path::new("/proc").join(pid).exists()
         {
             let _ = std::fs::remove_dir_all(entry.path());

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::world::{Draft, Part, Row, TOPIC, World, draft, full, tag};
-use crate::{LAKE, NOTHING, bronze};
+use super::world::{Draft, Part, Row, TOPIC, World, draft, full, tag};
+use super::{LAKE, NOTHING, bronze};
 
 #[test]
 fn a_missing_range_is_named() {

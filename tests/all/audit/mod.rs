@@ -3,12 +3,8 @@
 //! Each test names the findings that the report must hold, all of them: a check that is removed turns a test red, and so does a check
 //! that cries wolf. Here: the report as a whole, and what is beside it. `bronze` and `windows` hold what can be wrong in each.
 
-// The helpers of a test are tests as well, and clippy does not know.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 mod batch;
 mod bronze;
-mod postgres;
 mod replay;
 mod windows;
 mod world;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::world::{Row, World, draft};
-use crate::{LAKE, NOTHING};
+use super::world::{Row, World, draft};
+use super::{LAKE, NOTHING};
 
 const ALL: &[(i32, i32, i64)] = &[(1, 0, 100), (1, 1, 90)];
 

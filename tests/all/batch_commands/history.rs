@@ -11,8 +11,8 @@ use tributary_actors::serving::lease::{BATCH, Lease};
 use tributary_actors::serving::{connect, migrate};
 
 use super::lake::{Lake, day};
-use super::postgres::Database;
 use super::{Said, command, tributary};
+use crate::postgres::Database;
 
 pub(crate) const JOB: &str = "lakehouse_bronze_to_gold";
 

@@ -1,7 +1,5 @@
 //! Made-up traffic against the embedded broker: the rate is held, an outage loses and repeats nothing, and the report is the truth.
 
-#![allow(clippy::unwrap_used)] // a panic here is a red test
-
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::NOTHING;
-use crate::world::{Draft, Row, TOPIC, World, draft};
+use super::NOTHING;
+use super::world::{Draft, Row, TOPIC, World, draft};
 
 #[test]
 fn a_window_that_is_off_by_one_is_named() {

@@ -1,7 +1,7 @@
 //! Records that became valid after they were committed.
 
-use crate::NOTHING;
-use crate::world::{Draft, Part, Row, World, draft, tag};
+use super::NOTHING;
+use super::world::{Draft, Part, Row, World, draft, tag};
 
 const SPANS: [(i32, i32, i64, i64); 1] = [(1, 0, 0, 100)];
 
@@ -76,7 +76,7 @@ fn a_file_written_anew_may_name_ranges_that_others_name_too() {
     let merged = world.files.iter().find(|(_, r)| r.len() == rows.len()).map(|(path, _)| path.clone()).unwrap();
     let again = Part { day: 20454, tag: Some(tag(&SPANS, &rows)), replay: Some("0=0:3".into()), rows, data_change: true };
     world.put(Draft { parts: vec![again], txns: vec![("rewriter/bronze.clicks".into(), 2)], removes: vec![merged] });
-    assert_eq!(world.findings(crate::LAKE), NOTHING);
+    assert_eq!(world.findings(super::LAKE), NOTHING);
 }
 
 #[test]
@@ -86,5 +86,5 @@ fn a_tag_that_cannot_be_read_is_named() {
     let spans = [(1, 0, 0, 3)];
     let part = Part { day: 20454, tag: Some(tag(&spans, &rows)), replay: Some("some".into()), rows, data_change: true };
     world.put(Draft { parts: vec![part], txns: vec![("ingest/clicks#1/0".into(), 3)], removes: Vec::new() });
-    assert_eq!(world.findings(crate::LAKE), ["unreadable"]);
+    assert_eq!(world.findings(super::LAKE), ["unreadable"]);
 }

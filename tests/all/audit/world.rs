@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::postgres::Database;
+use crate::postgres::Database;
 
 pub(crate) const TOPIC: &str = "clicks";
 const DAY: i64 = 86_400_000_000;

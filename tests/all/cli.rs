@@ -1,7 +1,5 @@
 //! The command line as a person meets it: what it prints where, how it ends, and what it says when it is called wrongly.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests; a panic is a red test")]
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
