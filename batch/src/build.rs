@@ -15,7 +15,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Date32Type;
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
-use futures::{StreamExt, TryStreamExt};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::ObjectStore;
 use tributary_core::model::{Materialize, Model, Planned};
 use tributary_core::table::{DATE_COLUMN, NewFile, date_text};
@@ -39,31 +40,39 @@ impl Local {
     /// # Errors
     /// [`Error::Refused`] when the SELECT fails on the rows (a division by zero, a row of another day), [`Error::Failed`] when a store
     /// does, or memory or disk run out.
-    pub async fn build(&self, model: &Planned, sources: Vec<Stored>, into: Arc<dyn ObjectStore>) -> Result<Built> {
-        let rows_read = sources.iter().map(|s| s.table.rows()).sum();
-        let runs = runs(&model.model, &sources);
-        let at_once = runs.len().clamp(1, self.parallel);
-        // Fewer runs than threads: each uses several.
-        let threads_each = self.parallel.div_ceil(at_once);
-        let options = WriterOptions {
-            target_file_bytes: usize::try_from(self.limits.target_file_bytes).unwrap_or(usize::MAX),
-            memory_bytes: WriterOptions::default().memory_bytes / at_once,
-            ..WriterOptions::default()
-        };
-        let work = runs.into_iter().map(|run| {
-            let session = self.session(&run.sources, threads_each);
-            let writer = TableWriter::new(Arc::clone(&into), Arc::clone(&model.schema), run.day.is_some(), options.clone());
-            let model = model.clone();
-            self.run(async move { one(session?, &model, run.day, writer).await })
-        });
-        let files: Vec<Vec<NewFile>> = futures::stream::iter(work)
-            .buffer_unordered(at_once)
-            .try_collect()
-            .await
-            .map_err(|e: Error| e.of(&model.model.table()))?;
-        let mut files: Vec<NewFile> = files.into_iter().flatten().collect();
-        files.sort_by_key(|f| f.date);
-        Ok(Built { files, rows_read })
+    pub fn build<'a>(
+        &'a self,
+        model: &'a Planned,
+        sources: Vec<Stored>,
+        into: Arc<dyn ObjectStore>,
+    ) -> BoxFuture<'a, Result<Built>> {
+        async move {
+            let rows_read = sources.iter().map(|s| s.table.rows()).sum();
+            let runs = runs(&model.model, &sources);
+            let at_once = runs.len().clamp(1, self.parallel);
+            // Fewer runs than threads: each uses several.
+            let threads_each = self.parallel.div_ceil(at_once);
+            let options = WriterOptions {
+                target_file_bytes: usize::try_from(self.limits.target_file_bytes).unwrap_or(usize::MAX),
+                memory_bytes: WriterOptions::default().memory_bytes / at_once,
+                ..WriterOptions::default()
+            };
+            let work = runs.into_iter().map(|run| {
+                let session = self.session(&run.sources, threads_each);
+                let writer = TableWriter::new(Arc::clone(&into), Arc::clone(&model.schema), run.day.is_some(), options.clone());
+                let model = model.clone();
+                self.run(async move { one(session?, &model, run.day, writer).await })
+            });
+            let files: Vec<Vec<NewFile>> = futures::stream::iter(work)
+                .buffer_unordered(at_once)
+                .try_collect()
+                .await
+                .map_err(|e: Error| e.of(&model.model.table()))?;
+            let mut files: Vec<NewFile> = files.into_iter().flatten().collect();
+            files.sort_by_key(|f| f.date);
+            Ok(Built { files, rows_read })
+        }
+        .boxed()
     }
 }
 

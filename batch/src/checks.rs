@@ -3,7 +3,8 @@
 //! Assumes the model's own table and every table that its tests mention ([`Planned::tested_with`]). Promises one outcome per test, in their order: a
 //! test that cannot be run is an outcome, too. Nulls pass everything but `not_null`.
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use tributary_core::model::{Check, Model, Planned, Test};
 use tributary_core::work::TestOutcome;
 
@@ -36,16 +37,24 @@ impl Local {
     ///
     /// # Errors
     /// When the engine has stopped; everything else is an outcome.
-    pub async fn check(&self, model: &Planned, tests: &[Test], tables: Vec<Stored>) -> Result<Vec<TestOutcome>> {
-        let mut outcomes = Vec::with_capacity(tests.len());
-        for test in tests {
-            let (failing_rows, sample, error) = match self.failing(&model.model.table(), test, &tables).await {
-                Ok((rows, sample)) => (rows, sample, None),
-                Err(e) => (0, Vec::new(), Some(e.to_string())),
-            };
-            outcomes.push(TestOutcome { test: test.clone(), failing_rows, sample, error });
+    pub fn check<'a>(
+        &'a self,
+        model: &'a Planned,
+        tests: &'a [Test],
+        tables: Vec<Stored>,
+    ) -> BoxFuture<'a, Result<Vec<TestOutcome>>> {
+        async move {
+            let mut outcomes = Vec::with_capacity(tests.len());
+            for test in tests {
+                let (failing_rows, sample, error) = match self.failing(&model.model.table(), test, &tables).await {
+                    Ok((rows, sample)) => (rows, sample, None),
+                    Err(e) => (0, Vec::new(), Some(e.to_string())),
+                };
+                outcomes.push(TestOutcome { test: test.clone(), failing_rows, sample, error });
+            }
+            Ok(outcomes)
         }
-        Ok(outcomes)
+        .boxed()
     }
 
     async fn failing(&self, table: &str, test: &Test, tables: &[Stored]) -> Result<(u64, Vec<String>)> {

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_schema::ArrowError;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use object_store::ObjectStore;
 use tokio::runtime::Handle;
 use tributary_core::table::{NewFile, Pinned};
@@ -37,30 +39,33 @@ pub enum CompactError {
 ///
 /// # Errors
 /// When a store fails or a file is not the table's.
-pub async fn compact(
+pub fn compact(
     table: Arc<Pinned>,
     store: Arc<dyn ObjectStore>,
     target_bytes: u64,
     options: WriterOptions,
-) -> Result<Vec<NewFile>, CompactError> {
-    let options = WriterOptions { target_file_bytes: usize::try_from(target_bytes).unwrap_or(usize::MAX), ..options };
-    // Decoding and encoding is work, and no runtime likes that among what waits.
-    let runtime = Handle::current();
-    let (to, from) = tokio::sync::oneshot::channel();
-    let thread = std::thread::Builder::new().name("compact".to_owned()).spawn(move || {
-        let work = async {
-            let mut to = to;
-            let done = tokio::select! {
-                done = rewrite(&table, &store, options) => done,
-                // Nobody waits any more.
-                () = to.closed() => return,
+) -> BoxFuture<'static, Result<Vec<NewFile>, CompactError>> {
+    async move {
+        let options = WriterOptions { target_file_bytes: usize::try_from(target_bytes).unwrap_or(usize::MAX), ..options };
+        // Decoding and encoding is work, and no runtime likes that among what waits.
+        let runtime = Handle::current();
+        let (to, from) = tokio::sync::oneshot::channel();
+        let thread = std::thread::Builder::new().name("compact".to_owned()).spawn(move || {
+            let work = async {
+                let mut to = to;
+                let done = tokio::select! {
+                    done = rewrite(&table, &store, options) => done,
+                    // Nobody waits any more.
+                    () = to.closed() => return,
+                };
+                let _ = to.send(done);
             };
-            let _ = to.send(done);
-        };
-        runtime.block_on(work);
-    });
-    thread.map_err(|e| CompactError::Thread(e.to_string()))?;
-    from.await.map_err(|_| CompactError::Thread("it panicked".to_owned()))?
+            runtime.block_on(work);
+        });
+        thread.map_err(|e| CompactError::Thread(e.to_string()))?;
+        from.await.map_err(|_| CompactError::Thread("it panicked".to_owned()))?
+    }
+    .boxed()
 }
 
 async fn rewrite(table: &Pinned, store: &Arc<dyn ObjectStore>, options: WriterOptions) -> Result<Vec<NewFile>, CompactError> {

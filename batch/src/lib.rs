@@ -9,6 +9,9 @@
 //! - [`query`]: read-only SQL for people.
 //! - [`compact`]: many files into few.
 //! - [`writer`]: rows to data files of a table.
+//!
+//! What others call and wait for is boxed: a bare `async fn` is compiled again, with all of DataFusion that it awaits, in every crate
+//! that calls it (the test program of this one took ten times as long).
 
 pub mod build;
 pub mod checks;

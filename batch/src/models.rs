@@ -9,6 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tributary_core::model::{Model, Planned};
 use tributary_core::stream::Stream;
 
@@ -63,17 +65,20 @@ impl Local {
     ///
     /// # Errors
     /// Only when the engine is broken: what is wrong with a model is in [`Models::broken`].
-    pub async fn plan_models(&self, files: &[(String, String)], streams: &[Arc<Stream>]) -> Result<Models> {
-        let mut graph = Graph::new(silver_tables(streams));
-        let mut models: Vec<Model> = Vec::new();
-        for (file, text) in files {
-            match Model::parse(text, file) {
-                Ok(model) => models.push(model),
-                Err(e) => graph.unreadable(file, e.to_string()),
+    pub fn plan_models<'a>(&'a self, files: &'a [(String, String)], streams: &'a [Arc<Stream>]) -> BoxFuture<'a, Result<Models>> {
+        async move {
+            let mut graph = Graph::new(silver_tables(streams));
+            let mut models: Vec<Model> = Vec::new();
+            for (file, text) in files {
+                match Model::parse(text, file) {
+                    Ok(model) => models.push(model),
+                    Err(e) => graph.unreadable(file, e.to_string()),
+                }
             }
+            graph.add(models);
+            graph.plan(self).await
         }
-        graph.add(models);
-        graph.plan(self).await
+        .boxed()
     }
 }
 

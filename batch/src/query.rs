@@ -10,6 +10,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
 use datafusion::execution::context::SQLOptions;
 use datafusion::physical_plan::execute_stream;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 
@@ -53,41 +54,44 @@ impl Local {
     ///
     /// # Errors
     /// [`Error::Refused`] when it does more than read, or names what is not there.
-    pub async fn query(&self, statement: &str, tables: Vec<Stored>) -> Result<Answer> {
-        let parsed = sql::parse_any(statement).map_err(|t| refused(statement, &t))?;
-        let session = self.session(&tables, self.parallel)?;
-        bounded::bound(&session);
-        let text = statement.to_owned();
-        let (rows, waiting) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
-        let (schema_to, schema_from) = tokio::sync::oneshot::channel();
-        let work = async move {
-            let state = session.state();
-            let of = |e| refused(&text, &sql::trouble(&e, Some(&parsed.statement)));
-            let plan = state.statement_to_plan(parsed.statement.clone()).await.map_err(of)?;
-            // The statement was looked at; this looks at what became of it.
-            let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-            only_reads.verify_plan(&plan)?;
-            let plan = state.create_physical_plan(&plan).await.map_err(of)?;
-            let mut stream = execute_stream(plan, session.task_ctx())?;
-            let schema = plain(&stream.schema());
-            let _ = schema_to.send(Arc::clone(&schema));
-            while let Some(batch) = stream.next().await {
-                if rows.send(Ok(types::fit(&schema, &batch?)?)).await.is_err() {
-                    break;
+    pub fn query<'a>(&'a self, statement: &'a str, tables: Vec<Stored>) -> BoxFuture<'a, Result<Answer>> {
+        async move {
+            let parsed = sql::parse_any(statement).map_err(|t| refused(statement, &t))?;
+            let session = self.session(&tables, self.parallel)?;
+            bounded::bound(&session);
+            let text = statement.to_owned();
+            let (rows, waiting) = tokio::sync::mpsc::channel(BATCHES_AHEAD);
+            let (schema_to, schema_from) = tokio::sync::oneshot::channel();
+            let work = async move {
+                let state = session.state();
+                let of = |e| refused(&text, &sql::trouble(&e, Some(&parsed.statement)));
+                let plan = state.statement_to_plan(parsed.statement.clone()).await.map_err(of)?;
+                // The statement was looked at; this looks at what became of it.
+                let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+                only_reads.verify_plan(&plan)?;
+                let plan = state.create_physical_plan(&plan).await.map_err(of)?;
+                let mut stream = execute_stream(plan, session.task_ctx())?;
+                let schema = plain(&stream.schema());
+                let _ = schema_to.send(Arc::clone(&schema));
+                while let Some(batch) = stream.next().await {
+                    if rows.send(Ok(types::fit(&schema, &batch?)?)).await.is_err() {
+                        break;
+                    }
                 }
+                Ok::<(), Error>(())
+            };
+            let mut task = self.spawn(work)?;
+            match schema_from.await {
+                Ok(schema) => Ok(Answer { schema, rows: rows_of(task, waiting) }),
+                // It ended before there were columns.
+                Err(_) => match task.join_next().await {
+                    Some(Ok(Err(e))) => Err(e),
+                    Some(Err(e)) => Err(Error::Failed(format!("the query broke off: {e}"))),
+                    Some(Ok(Ok(()))) | None => Err(Error::Failed("the query gave nothing".to_owned())),
+                },
             }
-            Ok::<(), Error>(())
-        };
-        let mut task = self.spawn(work)?;
-        match schema_from.await {
-            Ok(schema) => Ok(Answer { schema, rows: rows_of(task, waiting) }),
-            // It ended before there were columns.
-            Err(_) => match task.join_next().await {
-                Some(Ok(Err(e))) => Err(e),
-                Some(Err(e)) => Err(Error::Failed(format!("the query broke off: {e}"))),
-                Some(Ok(Ok(()))) | None => Err(Error::Failed("the query gave nothing".to_owned())),
-            },
         }
+        .boxed()
     }
 
     /// All rows of a table.
