@@ -61,15 +61,27 @@ pub(super) fn may_hold_bad(file: &TableFile) -> bool {
     !(ok("minValues") && ok("maxValues"))
 }
 
-/// Whether a file may hold a row whose `column` is one of these times, `[from, to)` in milliseconds since 1970: its statistics know, where
-/// it has any.
-pub(super) fn may_hold_time(file: &TableFile, column: &str, (from, to): (i64, i64)) -> bool {
+/// The first and the last time in `column` of a file, in milliseconds since 1970, as far as its statistics know them. The last may be
+/// up to a millisecond later: some writers cut off what is below.
+fn times(file: &TableFile, column: &str) -> (Option<i64>, Option<i64>) {
     let stats = file.stats.as_deref().and_then(|s| serde_json::from_str::<serde_json::Value>(s).ok()).unwrap_or_default();
     let bound = |bound: &str| {
         let text = stats[bound][column].as_str()?;
         Some(chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis())
     };
-    bound("minValues").is_none_or(|low| low < to) && bound("maxValues").is_none_or(|high| high >= from)
+    (bound("minValues"), bound("maxValues"))
+}
+
+/// Whether a file may hold a row whose `column` is one of these times, `[from, to)` in milliseconds since 1970: its statistics know, where
+/// it has any.
+pub(super) fn may_hold_time(file: &TableFile, column: &str, (from, to): (i64, i64)) -> bool {
+    let (low, high) = times(file, column);
+    low.is_none_or(|low| low < to) && high.is_none_or(|high| high >= from)
+}
+
+/// In microseconds since 1970, a time that is after all in `column` of a file; none where its statistics do not know.
+pub(super) fn all_before_us(file: &TableFile, column: &str) -> Option<i64> {
+    times(file, column).1.map(|high| (high + 1).saturating_mul(1_000))
 }
 
 /// The rows of a file in batches of a bounded weight, these columns alone (those that it has), or all.
@@ -128,5 +140,7 @@ mod tests {
         let unknown = [file(None), file(Some("{}"))];
         assert!(unknown.iter().all(|file| may_hold_time(file, "paid_at", (0, 1))));
         assert!(may_hold_time(&file(Some(range)), "other", (0, 1)), "another column says nothing");
+        let end = |stats: Option<&str>| all_before_us(&file(stats), "paid_at");
+        assert_eq!([end(Some(range)), end(None)], [Some(20_001_000), None]);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Reads only. Files whose statistics say that every row is valid are not opened.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use arrow_array::cast::AsArray;
@@ -11,6 +12,7 @@ use arrow_schema::ArrowError;
 use deltalake::logstore::LogStoreRef;
 use tributary_core::batch::Status;
 use tributary_core::replay::Place;
+use tributary_core::table::TableFile;
 
 use super::RepairError;
 use super::bronze::{self, Bronze};
@@ -52,7 +54,14 @@ pub(super) struct Letter<'a> {
     pub(super) at_us: Option<i64>,
 }
 
+/// Newer is more; where Kafka has no time, the offset decides.
+type Age = (Option<i64>, i64, i32, i32);
+
 impl Letter<'_> {
+    fn age(&self) -> Age {
+        (self.at_us, self.offset, self.place.0, self.place.1)
+    }
+
     pub(super) fn reason(&self) -> &str {
         self.error.map_or("", |error| error.split_once(':').map_or(error, |(reason, _)| reason))
     }
@@ -90,8 +99,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Newer is more; where Kafka has no time, the offset decides.
-    fn age(&self) -> (Option<i64>, i64, i32, i32) {
+    fn age(&self) -> Age {
         (self.at_us, self.offset, self.incarnation, self.partition)
     }
 }
@@ -123,7 +131,7 @@ impl Which {
     }
 
     /// The files that may hold such records.
-    pub(super) fn files<'a>(&'a self, table: &'a Bronze) -> impl Iterator<Item = &'a tributary_core::table::TableFile> {
+    pub(super) fn files<'a>(&'a self, table: &'a Bronze) -> impl Iterator<Item = &'a TableFile> {
         let (from, to) = (self.from_offset.unwrap_or(i64::MIN), self.to_offset.unwrap_or(i64::MAX));
         table.files.iter().filter(|file| bronze::may_hold_bad(file)).filter(move |file| {
             match (self.incarnation, self.partition) {
@@ -162,16 +170,13 @@ pub(super) fn each(batch: &RecordBatch, mut call: impl FnMut(Letter<'_>)) -> Res
     Ok(())
 }
 
-async fn read(store: &LogStoreRef, which: &Which, mut call: impl FnMut(Letter<'_>)) -> Result<(), RepairError> {
-    let Some(table) = Bronze::open(store).await? else { return Ok(()) };
-    for file in which.files(&table) {
-        for batch in bronze::rows(store, file, Some(&COLUMNS)).await? {
-            each(&batch?, |letter| {
-                if which.takes(&letter) {
-                    call(letter);
-                }
-            })?;
-        }
+async fn read(store: &LogStoreRef, file: &TableFile, which: &Which, mut call: impl FnMut(Letter<'_>)) -> Result<(), RepairError> {
+    for batch in bronze::rows(store, file, Some(&COLUMNS)).await? {
+        each(&batch?, |letter| {
+            if which.takes(&letter) {
+                call(letter);
+            }
+        })?;
     }
     Ok(())
 }
@@ -182,35 +187,48 @@ async fn read(store: &LogStoreRef, which: &Which, mut call: impl FnMut(Letter<'_
 /// When bronze cannot be read.
 pub async fn count(store: &LogStoreRef, which: &Which) -> Result<BTreeMap<(String, String), Count>, RepairError> {
     let mut counts: BTreeMap<(String, String), Count> = BTreeMap::new();
-    read(store, which, |letter| {
-        let key = (letter.status.to_owned(), letter.reason().to_owned());
-        let first = || Count { records: 0, oldest_us: letter.at_us, sample: letter.owned() };
-        let count = counts.entry(key).or_insert_with(first);
-        count.records += 1;
-        count.oldest_us = count.oldest_us.into_iter().chain(letter.at_us).min();
-        if count.sample.age() < (letter.at_us, letter.offset, letter.place.0, letter.place.1) {
-            count.sample = letter.owned();
-        }
-    })
-    .await?;
+    let Some(table) = Bronze::open(store).await? else { return Ok(counts) };
+    for file in which.files(&table) {
+        read(store, file, which, |letter| {
+            let key = (letter.status.to_owned(), letter.reason().to_owned());
+            let first = || Count { records: 0, oldest_us: letter.at_us, sample: letter.owned() };
+            let count = counts.entry(key).or_insert_with(first);
+            count.records += 1;
+            count.oldest_us = count.oldest_us.into_iter().chain(letter.at_us).min();
+            if count.sample.age() < letter.age() {
+                count.sample = letter.owned();
+            }
+        })
+        .await?;
+    }
     Ok(counts)
 }
 
-/// The newest records, at most so many, the newest first.
+/// The newest records, at most so many, the newest first. Files that hold only older ones are not opened, however long the history is.
 ///
 /// # Errors
 /// When bronze cannot be read.
 pub async fn newest(store: &LogStoreRef, which: &Which, most: usize) -> Result<Vec<Shown>, RepairError> {
-    let mut kept: BTreeMap<(Option<i64>, i64, i32, i32), Shown> = BTreeMap::new();
-    read(store, which, |letter| {
-        let age = (letter.at_us, letter.offset, letter.place.0, letter.place.1);
-        if kept.len() < most || kept.first_key_value().is_some_and(|(oldest, _)| *oldest < age) {
-            kept.insert(age, letter.owned());
-            if kept.len() > most {
-                kept.pop_first();
-            }
+    let mut kept: BTreeMap<Age, Shown> = BTreeMap::new();
+    let Some(table) = Bronze::open(store).await? else { return Ok(Vec::new()) };
+    // Of whom nothing is known may hold the newest.
+    let end = |file: &TableFile| bronze::all_before_us(file, "ingestion_timestamp").unwrap_or(i64::MAX);
+    let mut files: Vec<_> = which.files(&table).map(|file| (end(file), file)).collect();
+    files.sort_by_key(|(end, _)| Reverse(*end));
+    for (end, file) in files {
+        let oldest = kept.first_key_value().and_then(|((at_us, ..), _)| *at_us);
+        if kept.len() >= most && oldest.is_some_and(|oldest| end <= oldest) {
+            break;
         }
-    })
-    .await?;
+        read(store, file, which, |letter| {
+            if kept.len() < most || kept.first_key_value().is_some_and(|(oldest, _)| *oldest < letter.age()) {
+                kept.insert(letter.age(), letter.owned());
+                if kept.len() > most {
+                    kept.pop_first();
+                }
+            }
+        })
+        .await?;
+    }
     Ok(kept.into_values().rev().collect())
 }

@@ -45,3 +45,22 @@ async fn the_newest_are_shown_first_and_one_by_its_offset() {
     assert_eq!(found, std::slice::from_ref(first));
     assert_eq!(found[0].raw.as_deref(), Some(payment(first.partition, first.offset).payload().as_bytes()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_are_found_without_the_files_of_a_long_history() {
+    let Some(world) = World::new(narrow()).await else { return };
+    let shown = newest(&world.table.store, &Which::default(), 5).await.unwrap();
+    let oldest_shown = shown.last().unwrap().at_us.unwrap();
+    let mut gone = 0;
+    for file in world.table_files().await {
+        let stats: serde_json::Value = serde_json::from_str(&file.stats.unwrap()).unwrap();
+        let last = stats["maxValues"]["ingestion_timestamp"].as_str().unwrap();
+        if chrono::DateTime::parse_from_rfc3339(last).unwrap().timestamp_micros() + 1_000 < oldest_shown {
+            std::fs::remove_file(world.table.root().join(file.path)).unwrap();
+            gone += 1;
+        }
+    }
+    assert!(gone > 0, "no file is older than the five newest records");
+    assert_eq!(newest(&world.table.store, &Which::default(), 5).await.unwrap(), shown);
+    assert!(count(&world.table.store, &Which::default()).await.is_err(), "what is gone was not needed for anything");
+}
