@@ -54,34 +54,40 @@ impl Bronze {
     }
 }
 
-/// Whether a file may hold a row that is not valid: its statistics know, where it has any.
-pub(super) fn may_hold_bad(file: &TableFile) -> bool {
-    let stats = file.stats.as_deref().and_then(|s| serde_json::from_str::<serde_json::Value>(s).ok()).unwrap_or_default();
-    let ok = |bound: &str| stats[bound]["status"] == "ok";
-    !(ok("minValues") && ok("maxValues"))
-}
+/// What the statistics of a file know of its rows. Where they know nothing, everything may be there.
+pub(super) struct Known(serde_json::Value);
 
-/// The first and the last time in `column` of a file, in milliseconds since 1970, as far as its statistics know them. The last may be
-/// up to a millisecond later: some writers cut off what is below.
-fn times(file: &TableFile, column: &str) -> (Option<i64>, Option<i64>) {
-    let stats = file.stats.as_deref().and_then(|s| serde_json::from_str::<serde_json::Value>(s).ok()).unwrap_or_default();
-    let bound = |bound: &str| {
-        let text = stats[bound][column].as_str()?;
-        Some(chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis())
-    };
-    (bound("minValues"), bound("maxValues"))
-}
+impl Known {
+    pub(super) fn of(file: &TableFile) -> Self {
+        Self(file.stats.as_deref().and_then(|stats| serde_json::from_str(stats).ok()).unwrap_or_default())
+    }
 
-/// Whether a file may hold a row whose `column` is one of these times, `[from, to)` in milliseconds since 1970: its statistics know, where
-/// it has any.
-pub(super) fn may_hold_time(file: &TableFile, column: &str, (from, to): (i64, i64)) -> bool {
-    let (low, high) = times(file, column);
-    low.is_none_or(|low| low < to) && high.is_none_or(|high| high >= from)
-}
+    /// Whether there may be a row that is not valid.
+    pub(super) fn may_hold_bad(&self) -> bool {
+        let ok = |bound: &str| self.0[bound]["status"] == "ok";
+        !(ok("minValues") && ok("maxValues"))
+    }
 
-/// In microseconds since 1970, a time that is after all in `column` of a file; none where its statistics do not know.
-pub(super) fn all_before_us(file: &TableFile, column: &str) -> Option<i64> {
-    times(file, column).1.map(|high| (high + 1).saturating_mul(1_000))
+    /// The first and the last time in `column`, in milliseconds since 1970. The last may be up to a millisecond later: some writers cut
+    /// off what is below.
+    fn times(&self, column: &str) -> (Option<i64>, Option<i64>) {
+        let bound = |bound: &str| {
+            let text = self.0[bound][column].as_str()?;
+            Some(chrono::DateTime::parse_from_rfc3339(text).ok()?.timestamp_millis())
+        };
+        (bound("minValues"), bound("maxValues"))
+    }
+
+    /// Whether there may be a row whose `column` is one of these times, `[from, to)` in milliseconds since 1970.
+    pub(super) fn may_hold_time(&self, column: &str, (from, to): (i64, i64)) -> bool {
+        let (low, high) = self.times(column);
+        low.is_none_or(|low| low < to) && high.is_none_or(|high| high >= from)
+    }
+
+    /// In microseconds since 1970, a time that is after all in `column`.
+    pub(super) fn all_before_us(&self, column: &str) -> Option<i64> {
+        self.times(column).1.map(|high| (high + 1).saturating_mul(1_000))
+    }
 }
 
 /// The rows of a file in batches of a bounded weight, these columns alone (those that it has), or all.
@@ -124,23 +130,25 @@ mod tests {
 
     #[test]
     fn a_file_is_left_out_only_when_its_statistics_say_so() {
-        let file = |stats: Option<&str>| TableFile {
-            path: "a.parquet".to_owned(),
-            size: 1,
-            rows: None,
-            date: None,
-            stats: stats.map(str::to_owned),
-            tags: Default::default(),
-            modified_ms: 0,
+        let known = |stats: Option<&str>| {
+            Known::of(&TableFile {
+                path: "a.parquet".to_owned(),
+                size: 1,
+                rows: None,
+                date: None,
+                stats: stats.map(str::to_owned),
+                tags: Default::default(),
+                modified_ms: 0,
+            })
         };
         let range = r#"{"minValues":{"paid_at":"1970-01-01T00:00:10.000Z"},"maxValues":{"paid_at":"1970-01-01T00:00:20.000Z"}}"#;
         for (from, to, may) in [(0, 10_000, false), (0, 10_001, true), (20_000, 30_000, true), (20_001, 30_000, false)] {
-            assert_eq!(may_hold_time(&file(Some(range)), "paid_at", (from, to)), may, "{from} to {to}");
+            assert_eq!(known(Some(range)).may_hold_time("paid_at", (from, to)), may, "{from} to {to}");
         }
-        let unknown = [file(None), file(Some("{}"))];
-        assert!(unknown.iter().all(|file| may_hold_time(file, "paid_at", (0, 1))));
-        assert!(may_hold_time(&file(Some(range)), "other", (0, 1)), "another column says nothing");
-        let end = |stats: Option<&str>| all_before_us(&file(stats), "paid_at");
+        let unknown = [None, Some("{}"), Some("no JSON")].map(known);
+        assert!(unknown.iter().all(|known| known.may_hold_bad() && known.may_hold_time("paid_at", (0, 1))));
+        assert!(known(Some(range)).may_hold_time("other", (0, 1)), "another column says nothing");
+        let end = |stats: Option<&str>| known(stats).all_before_us("paid_at");
         assert_eq!([end(Some(range)), end(None)], [Some(20_001_000), None]);
     }
 }

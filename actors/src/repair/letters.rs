@@ -15,7 +15,7 @@ use tributary_core::replay::Place;
 use tributary_core::table::TableFile;
 
 use super::RepairError;
-use super::bronze::{self, Bronze};
+use super::bronze::{self, Bronze, Known};
 use crate::lake::reader::may_hold;
 
 /// What is read of a record that is not valid.
@@ -130,15 +130,15 @@ impl Which {
             && within(self.from_us, self.to_us, letter.at_us)
     }
 
-    /// The files that may hold such records.
-    pub(super) fn files<'a>(&'a self, table: &'a Bronze) -> impl Iterator<Item = &'a TableFile> {
+    /// The files that may hold such records, and what is known of each.
+    pub(super) fn files<'a>(&'a self, table: &'a Bronze) -> impl Iterator<Item = (&'a TableFile, Known)> {
         let (from, to) = (self.from_offset.unwrap_or(i64::MIN), self.to_offset.unwrap_or(i64::MAX));
-        table.files.iter().filter(|file| bronze::may_hold_bad(file)).filter(move |file| {
-            match (self.incarnation, self.partition) {
-                (Some(incarnation), Some(partition)) => may_hold(file, incarnation, partition, from, to),
-                _ => true,
-            }
-        })
+        let within = move |file: &&TableFile| match (self.incarnation, self.partition) {
+            (Some(incarnation), Some(partition)) => may_hold(file, incarnation, partition, from, to),
+            _ => true,
+        };
+        let files = table.files.iter().filter(within).map(|file| (file, Known::of(file)));
+        files.filter(|(_, known)| known.may_hold_bad())
     }
 }
 
@@ -188,7 +188,7 @@ async fn read(store: &LogStoreRef, file: &TableFile, which: &Which, mut call: im
 pub async fn count(store: &LogStoreRef, which: &Which) -> Result<BTreeMap<(String, String), Count>, RepairError> {
     let mut counts: BTreeMap<(String, String), Count> = BTreeMap::new();
     let Some(table) = Bronze::open(store).await? else { return Ok(counts) };
-    for file in which.files(&table) {
+    for (file, _) in which.files(&table) {
         read(store, file, which, |letter| {
             let key = (letter.status.to_owned(), letter.reason().to_owned());
             let first = || Count { records: 0, oldest_us: letter.at_us, sample: letter.owned() };
@@ -212,8 +212,8 @@ pub async fn newest(store: &LogStoreRef, which: &Which, most: usize) -> Result<V
     let mut kept: BTreeMap<Age, Shown> = BTreeMap::new();
     let Some(table) = Bronze::open(store).await? else { return Ok(Vec::new()) };
     // Of whom nothing is known may hold the newest.
-    let end = |file: &TableFile| bronze::all_before_us(file, "ingestion_timestamp").unwrap_or(i64::MAX);
-    let mut files: Vec<_> = which.files(&table).map(|file| (end(file), file)).collect();
+    let end = |known: &Known| known.all_before_us("ingestion_timestamp").unwrap_or(i64::MAX);
+    let mut files: Vec<_> = which.files(&table).map(|(file, known)| (end(&known), file)).collect();
     files.sort_by_key(|(end, _)| Reverse(*end));
     for (end, file) in files {
         let oldest = kept.first_key_value().and_then(|((at_us, ..), _)| *at_us);

@@ -12,7 +12,7 @@ use tributary_core::span::Span;
 use tributary_core::stream::Stream;
 use tributary_core::window::{Cells, Folder, Key};
 
-use super::bronze::{self, Bronze};
+use super::bronze::{self, Bronze, Known};
 use super::{Counted, RepairError};
 use crate::lake::reader::may_hold;
 use crate::serving::refill::needed_columns;
@@ -79,7 +79,7 @@ pub(super) async fn count(
             })
             .filter(|(_, spans): &(i32, Vec<Span>)| !spans.is_empty())
             .collect();
-        if held.is_empty() || !bronze::may_hold_time(file, &stream.fields[stream.event_time].column, part.ends(stream)) {
+        if held.is_empty() || !Known::of(file).may_hold_time(&stream.fields[stream.event_time].column, part.ends(stream)) {
             continue;
         }
         for batch in bronze::rows(store, file, Some(&columns)).await? {

@@ -151,7 +151,7 @@ async fn slice(
     let mut slice = Slice::default();
     let (mut ranges, mut bytes) = (0, 0);
     slice.last = true;
-    for file in request.which.files(table).filter(|file| !done.contains(&file.path)) {
+    for (file, _) in request.which.files(table).filter(|(file, _)| !done.contains(&file.path)) {
         if ranges >= limits.ranges || bytes >= limits.file_bytes || slice.removes.len() >= limits.files {
             slice.last = false;
             return Ok(slice);
