@@ -30,7 +30,7 @@ setup-tests: ## Install what the tests need beyond that, where it is missing
 	@scripts/setup.sh test
 
 build: setup ## Build the program
-	@test -x $(BIN) || echo "Building everything once: up to half an hour on two cores, then seconds. Cargo's last line says how far it is." >&2
+	@test -x $(BIN) || echo "Building everything once: half an hour or more on two cores, then seconds. Cargo's last line says how far it is." >&2
 	@cargo build --profile $(PROFILE) --locked --bin tributary
 
 up: build ## Run the lakehouse on this machine; Ctrl-C stops it
