@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 from console_http import FORM, JSON, Web, expect, plain, status_of
@@ -249,18 +250,26 @@ def a_request_that_can_be_read_in_two_ways_is_not_read(lab, web):
 
 
 def who_does_too_much_at_once_waits(lab, web):
-    web = Web(web.port, patient=False)
-    for kind in ("form", "api"):
-        for _ in range(200):
-            answer = web.form(f"/jobs/{JOB}/run", "dry_run=on") if kind == "form" else web.post("query", {"sql": "SELECT 1"})
-            if answer.status == 429:
-                break
-        else:
-            raise Failure(f"200 requests to the {kind} at once, and none was asked to wait")
-        if not answer.headers.get("retry-after", "").isdigit():
-            raise Failure(f"429 of the {kind} without Retry-After: {answer.headers}")
+    asks = {"form": lambda web: web.form(f"/jobs/{JOB}/run", "dry_run=on"), "api": lambda web: web.post("query", {"sql": "SELECT 1"})}
+
+    def hurry(ask):
+        mine = Web(web.port, patient=False)
+        answers = (ask(mine) for _ in range(20))
+        told = next((answer for answer in answers if answer.status == 429), None)
+        mine.close()
+        return told
+
+    for kind, ask in asks.items():
+        # One after another is no hurry where each of them takes a tenth of a second.
+        with ThreadPoolExecutor(10) as people:
+            told = [answer for answer in people.map(hurry, [ask] * 10) if answer]
+        if not told:
+            raise Failure(f"200 requests to the {kind}, ten at a time, and none was asked to wait")
+        waits = [answer.headers.get("retry-after", "") for answer in told]
+        if not all(wait.isdigit() for wait in waits):
+            raise Failure(f"429 of the {kind} without Retry-After: {waits}")
         expect(web.get("/jobs"), 200, "looking meanwhile")
-        time.sleep(int(answer.headers["retry-after"]) + 1)
+        time.sleep(max(map(int, waits)) + 1)
 
 
 ATTACKS = [another_sites_page_cannot_do_anything, the_api_takes_nothing_that_a_page_may_send_unasked, nothing_is_done_by_looking,
