@@ -14,6 +14,18 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 dry=0
 if [ "${1:-}" = --dry-run ]; then dry=1; shift; fi
+if [ $# -gt 0 ]; then names=("$@"); else mapfile -t names < <(cd "$root/tests/mutants" && ls ./*.patch | sed 's|^\./||; s|\.patch$||'); fi
+for name in "${names[@]}"; do
+    patch -d "$root" -p1 --fuzz=0 --dry-run --silent <"$root/tests/mutants/$name.patch" || {
+        echo "$name: the patch does not apply any more; mend tests/mutants/$name.patch" >&2
+        exit 1
+    }
+done
+if [ "$dry" = 1 ]; then
+    echo "${#names[@]} mutants apply"
+    exit 0
+fi
+
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
 # Dependencies stay as they are; our own crates compile much faster.
 export CARGO_PROFILE_UP_OPT_LEVEL=0
@@ -54,19 +66,7 @@ run_tests() {
     (cd "$tree" && timeout 1200 nice cargo test --quiet --locked --profile up --workspace $(tests_of "$1")) >"$out" 2>&1
 }
 
-if [ $# -gt 0 ]; then names=("$@"); else mapfile -t names < <(cd "$root/tests/mutants" && ls ./*.patch | sed 's|^\./||; s|\.patch$||'); fi
-
 copy_tree
-for name in "${names[@]}"; do
-    patch -d "$tree" -p1 --fuzz=0 --dry-run --silent <"$root/tests/mutants/$name.patch" || {
-        echo "$name: the patch does not apply any more; mend tests/mutants/$name.patch" >&2
-        exit 1
-    }
-done
-if [ "$dry" = 1 ]; then
-    echo "${#names[@]} mutants apply"
-    exit 0
-fi
 
 echo "as it is: all of these tests must be green"
 for name in "${names[@]}"; do

@@ -4,7 +4,7 @@
 #   scripts/setup.sh up      what building and running needs
 #   scripts/setup.sh test    that, and what the tests need: kcat, Prometheus, a Python environment in .venv (or TRIBUTARY_VENV), and a
 #                            browser with what drives it
-#   scripts/setup.sh ci      that, and a JRE and Maven: with them the tests against Apache Kafka are not skipped
+#   scripts/setup.sh ci      that, and patch, a JRE and Maven: with these two the tests against Apache Kafka are not skipped
 #
 # Packages come from apt: as root directly, else with sudo where that asks no password. Elsewhere it prints the command and,
 # when something needed is really missing, fails.
@@ -50,6 +50,7 @@ if tests; then
 fi
 if [ "$stage" = ci ]; then
   has java || want default-jre-headless "Apache Kafka is what the embedded broker and the topology are compared with"
+  has patch || want patch "whether the mutants still apply is asked"
   has mvn || want maven "Apache Kafka's jars come from Maven Central"
 fi
 
