@@ -133,13 +133,20 @@ pub(crate) fn send_numbers(producer: &BaseProducer, topic: &str, partition: i32,
 
 /// A consumer outside any group, reading one partition from an offset.
 pub(crate) fn reader(topic: &str, partition: i32, offset: rdkafka::Offset) -> BaseConsumer {
-    let consumer: BaseConsumer = client()
+    reader_with(topic, partition, offset, &[])
+}
+
+pub(crate) fn reader_with(topic: &str, partition: i32, offset: rdkafka::Offset, settings: &[(&str, &str)]) -> BaseConsumer {
+    let mut config = client();
+    config
         .set("group.id", unique("reader"))
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "error")
-        .set("check.crcs", "true")
-        .create()
-        .unwrap();
+        .set("check.crcs", "true");
+    for (k, v) in settings {
+        config.set(*k, *v);
+    }
+    let consumer: BaseConsumer = config.create().unwrap();
     let mut list = rdkafka::TopicPartitionList::new();
     list.add_partition_offset(topic, partition, offset).unwrap();
     consumer.assign(&list).unwrap();

@@ -46,7 +46,8 @@ fn seek_goes_forward_and_back() {
 #[test]
 fn a_consumer_at_the_end_is_woken_by_the_next_message() {
     let topic = topic("wake", 1);
-    let consumer = reader(&topic, 0, Offset::Beginning);
+    // It would wait so long if nothing woke it: no slow machine is mistaken for that.
+    let consumer = reader_with(&topic, 0, Offset::Beginning, &[("fetch.wait.max.ms", "20000")]);
     take(&consumer, 0);
     let producer = producer(&[("linger.ms", "0")]);
     for i in 0..5 {
@@ -54,7 +55,7 @@ fn a_consumer_at_the_end_is_woken_by_the_next_message() {
         let sent = Instant::now();
         let message = eventually("the next message", || consumer.poll(Duration::from_millis(500))).unwrap();
         assert_eq!(message.offset(), i);
-        assert!(sent.elapsed() < Duration::from_millis(400), "it took {:?}", sent.elapsed());
+        assert!(sent.elapsed() < Duration::from_secs(10), "it took {:?}", sent.elapsed());
     }
 }
 
