@@ -47,7 +47,7 @@ pub(crate) fn create_dirs(dir: &Path) -> io::Result<()> {
 /// process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct DirLock {
-    _file: File,
+    file: File,
 }
 
 impl DirLock {
@@ -60,7 +60,7 @@ impl DirLock {
             Ok(()) => {
                 // Only a courtesy for the message of the next one who finds the door locked.
                 let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-                Ok(Self { _file: file })
+                Ok(Self { file })
             }
             Err(TryLockError::WouldBlock) => {
                 let holder = fs::read_to_string(&path).unwrap_or_default();
@@ -68,6 +68,13 @@ impl DirLock {
             }
             Err(TryLockError::Error(e)) => Err(Error::io("lock", &path, e)),
         }
+    }
+}
+
+impl Drop for DirLock {
+    /// Closing is not enough: a process that another thread is starting just now has a copy of every open file until it runs its program.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }
 
@@ -81,6 +88,8 @@ mod tests {
         let first = DirLock::acquire(dir.path()).unwrap();
         let refused = DirLock::acquire(dir.path()).unwrap_err().to_string();
         assert!(refused.contains(&std::process::id().to_string()), "{refused}");
+        // As a process has it that is being started.
+        let _copy = first.file.try_clone().unwrap();
         drop(first);
         DirLock::acquire(dir.path()).unwrap();
     }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 /// A locked folder.
 #[derive(Debug)]
 pub struct FolderLock {
-    _file: File,
+    file: File,
 }
 
 impl FolderLock {
@@ -40,6 +40,29 @@ impl FolderLock {
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .context("cannot write the lock")?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for FolderLock {
+    /// Closing is not enough: a process that another thread is starting just now has a copy of every open file until it runs its program.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_free_as_soon_as_its_owner_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = FolderLock::acquire(folder.path()).unwrap();
+        assert!(FolderLock::acquire(folder.path()).is_err());
+        // As a process has it that is being started.
+        let _copy = first.file.try_clone().unwrap();
+        drop(first);
+        FolderLock::acquire(folder.path()).unwrap();
     }
 }
